@@ -1,0 +1,351 @@
+"""AriesAuth: puts the token on requests of requests and httpx, and resends once what was refused."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Sequence
+
+import httpx
+import requests
+import requests.auth
+
+from aries_auth import settings, transport
+from aries_auth.body import Bookmark, bookmark_of_body, bookmark_of_stream
+from aries_auth.errors import AriesAuthError, ConfigurationError, InsecureTransportError, LoginRequired
+from aries_auth.flight import Steps, drive, drive_async
+from aries_auth.policy import REFRESH_MARGIN, Held
+from aries_auth.settings import Client, ClientSecret, Origin, SecretSource
+from aries_auth.source import TokenSource
+from aries_auth.store import TokenStore, store_name
+from aries_auth.token import Secret, Token
+
+try:
+    # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
+    from httpx2 import Auth as _Httpx2Auth
+except ImportError:
+    _Httpx2Auth = httpx.Auth  # type: ignore[misc,assignment]
+
+if TYPE_CHECKING:
+    _Bases = (httpx.Auth,)
+else:
+    _Bases = (httpx.Auth,) if _Httpx2Auth is httpx.Auth else (httpx.Auth, _Httpx2Auth)
+
+logger = logging.getLogger("aries_auth")
+
+
+
+class _Ready:
+    """What a first call works out from parameters and environment, and every later one uses."""
+
+    __slots__ = ("http_hosts", "keys", "origins", "prefixes", "source")
+
+    def __init__(self, source: TokenSource, origins: tuple[Origin, ...]) -> None:
+        self.source = source
+        self.origins = frozenset(origins)
+        # An exact short cut for URLs that are written the usual way; the rest is parsed and compared.
+        self.prefixes = tuple(prefix for origin in origins for prefix in origin.prefixes)
+        self.keys = frozenset(key for origin in origins for key in _httpx_keys(origin))
+        self.http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
+
+    def lists(self, url: str) -> bool:
+        """Whether a URL is of a listed origin.
+
+        Raises:
+            InsecureTransportError: it is an ``http`` URL of a listed host.
+        """
+        if url.startswith(self.prefixes):
+            return True
+        origin = settings.request_origin(url)
+        if origin is None:
+            return False
+        return origin in self.origins or self._refuse_http(origin.scheme, origin.host)
+
+    def lists_httpx(self, url: Any) -> bool:
+        """The same for a URL of httpx, which compares the very parts that it connects to."""
+        if (url.scheme, url.raw_host, url.port) in self.keys:
+            return True
+        return self._refuse_http(url.scheme, url.raw_host.decode("ascii", "replace"))
+
+    def _refuse_http(self, scheme: str, host: str) -> bool:
+        if scheme == "http" and host in self.http_hosts:
+            raise InsecureTransportError(
+                f"A request to {host} by plain http would show its token to the network; it was not sent. Use https."
+            )
+        return False
+
+
+class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
+    """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, httpx or httpx2.
+
+    The constructor does no I/O. Parameters left out are looked up when they are first needed.
+
+    Args:
+        client_id: the registered client; else the stored token's, else ``$ARIES_CLIENT_ID``.
+        client_secret: its secret, or a callable that returns it; else ``$ARIES_CLIENT_SECRET``, else the content of
+            the file named by ``$ARIES_CLIENT_SECRET_FILE``.
+        redirect_uri: the redirect URI of the grant; else the stored token's, else ``$ARIES_REDIRECT_URI``.
+        profile: names the file in the default folder; else ``$ARIES_PROFILE``, else ``default``.
+        store: where the grant is kept, a path or a `TokenStore`; else ``$ARIES_TOKEN_FILE``, else the profile's file.
+        refresh_margin: seconds before expiry at which a refresh starts in the background.
+        token_url: the token endpoint; else ``$ARIES_TOKEN_URL``, else Aries'.
+        api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
+        token_client: a requests.Session or httpx.Client that sends the token requests.
+        timeout: the longest that a call waits for a refresh, in seconds, lock included.
+
+    Raises:
+        ConfigurationError: a parameter is malformed.
+        InsecureTransportError: `token_url` or one of `api_origins` is plain http and no loopback address.
+
+    A call raises `LoginRequired` when a person has to log in, `TokenRequestError` when there is no living token and
+    none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
+    """
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: ClientSecret = None,
+        redirect_uri: str | None = None,
+        *,
+        profile: str | None = None,
+        store: TokenStore | str | os.PathLike[str] | None = None,
+        refresh_margin: float = REFRESH_MARGIN,
+        token_url: str | None = None,
+        api_origins: Sequence[str] | None = None,
+        token_client: requests.Session | httpx.Client | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        # The secret goes first: what is refused below is raised from a frame that no longer holds it.
+        secret, client_secret = SecretSource(client_secret), None
+        secret.check()
+        self._client = Client(
+            settings.check_text("client_id", client_id),
+            secret,
+            None if redirect_uri is None else settings.check_redirect_uri(redirect_uri),
+        )
+        self._profile = None if profile is None else settings.check_profile(profile)
+        self._store = store
+        self._refresh_margin = settings.check_seconds("refresh_margin", refresh_margin, zero=True)
+        self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
+        self._api_origins = None if api_origins is None else settings.parse_origins(api_origins)
+        self._timeout = settings.check_seconds("timeout", timeout)
+        transport.check_client(token_client)
+        self._token_client = token_client
+        self._ready: _Ready | None = None
+
+    # requests
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the token on a request of requests, and look at its answer."""
+        if not isinstance(r, requests.PreparedRequest):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"AriesAuth authorizes requests of requests, httpx and httpx2, not a {type(r).__module__}."
+                f"{type(r).__name__}. For other libraries send 'Authorization: Bearer ' + auth.get_token(), or "
+                "await auth.get_token_async()."
+            )
+        ready = self._ready or self._prepare()
+        if not ready.lists(r.url or ""):
+            return r
+        held = ready.source.hot
+        now = time.time()
+        if now >= held.fresh_until:
+            held = drive(ready.source.get(now, "requests"))
+        r.headers["Authorization"] = held.authorization
+        if r.body is None:
+            r.hooks["response"].append(self._on_response)
+        else:
+            r.hooks["response"].append(partial(self._on_response, bookmark=bookmark_of_body(r.body)))
+        return r
+
+    def _on_response(
+        self, response: requests.Response, bookmark: Bookmark | None = None, **options: Any
+    ) -> requests.Response:
+        # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
+        if response.status_code != 401:
+            return response
+        request = response.request
+        sent = _bearer(request.headers.get("Authorization"))
+        ready = self._ready or self._prepare()
+        if sent is None or request.url is None or not _is_listed(ready, request.url):
+            return response
+        held = drive(self._renewed(ready, sent, "requests"))
+        if held is None or not (request.body is None or (bookmark or bookmark_of_body(request.body)).rewind()):
+            return response
+        _drain(response)
+        # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
+        response.request = request.copy()
+        request.headers["Authorization"] = held.authorization
+        resent: requests.Response = response.connection.send(request, **options)  # type: ignore[attr-defined]
+        resent.history.append(response)
+        resent.request = request
+        return resent
+
+    # httpx and httpx2
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Put the token on a request of an ``httpx.Client``, and send it once more where it was refused."""
+        ready = self._ready or self._prepare()
+        if not ready.lists_httpx(request.url):
+            yield request
+            return
+        held = ready.source.hot
+        now = time.time()
+        if now >= held.fresh_until:
+            held = drive(ready.source.get(now, _library(request)))
+        request.headers["Authorization"] = held.authorization
+        bookmark = bookmark_of_stream(request.stream)
+        response = yield request
+        if response.status_code == 401:
+            again = drive(self._resend(ready, request, response, bookmark))
+            if again is not None:
+                yield again
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """The same for an ``httpx.AsyncClient``, on asyncio and on trio."""
+        ready = self._ready or self._prepare()
+        if not ready.lists_httpx(request.url):
+            yield request
+            return
+        held = ready.source.hot
+        now = time.time()
+        if now >= held.fresh_until:
+            held = await drive_async(ready.source.get(now, _library(request)))
+        request.headers["Authorization"] = held.authorization
+        bookmark = bookmark_of_stream(request.stream)
+        response = yield request
+        if response.status_code == 401:
+            again = await drive_async(self._resend(ready, request, response, bookmark))
+            if again is not None:
+                yield again
+
+    def _resend(self, ready: _Ready, request: Any, response: Any, bookmark: Bookmark) -> Steps[Any]:
+        # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
+        refused = response.request
+        sent = _bearer(refused.headers.get("Authorization"))
+        if sent is None or (refused.url.scheme, refused.url.raw_host, refused.url.port) not in ready.keys:
+            return None
+        held = yield from self._renewed(ready, sent, _library(refused))
+        if held is None:
+            return None
+        kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)
+        if not kept.rewind():
+            return None
+        refused.headers["Authorization"] = held.authorization
+        return refused
+
+    # A 401, whichever library met it
+
+    def _renewed(self, ready: _Ready, sent: Secret, library: str) -> Steps[Held | None]:
+        """Steps to the token to resend with; None where the 401 has to be handed back."""
+        try:
+            held = yield from ready.source.renew(sent, time.time(), library)
+        except (LoginRequired, ConfigurationError):
+            raise
+        except AriesAuthError as exc:
+            logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
+            return None
+        return None if Secret(held.token.access_token) == sent else held
+
+    # For other libraries
+
+    def get_token(self) -> str:
+        """A valid access token, for a websocket or another SDK.
+
+        Raises:
+            AriesAuthError: as a call does.
+        """
+        ready = self._ready or self._prepare()
+        return drive(ready.source.get(time.time(), "httpx")).token.access_token
+
+    async def get_token_async(self) -> str:
+        """`get_token` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready or self._prepare()
+        return (await drive_async(ready.source.get(time.time(), "httpx"))).token.access_token
+
+    def refresh(self) -> Token:
+        """Refresh now, whatever the life of the token; single flight still holds.
+
+        Returns:
+            The new token, or the one that somebody else has saved since this object last looked.
+
+        Raises:
+            AriesAuthError: as a call does, also while the old token lives.
+        """
+        ready = self._ready or self._prepare()
+        return drive(ready.source.refresh(time.time(), "httpx")).token
+
+    @property
+    def token(self) -> Token | None:
+        """The token in memory, or None before the first call; no I/O."""
+        return None if self._ready is None else self._ready.source.token
+
+    def _prepare(self) -> _Ready:
+        store = settings.resolve_store(self._profile, self._store)
+        source = TokenSource(
+            store=store,
+            client=self._client,
+            token_url=settings.token_url(self._token_url),
+            refresh_margin=self._refresh_margin,
+            timeout=self._timeout,
+            token_client=self._token_client,
+            login_command=settings.login_command(self._profile, store),
+        )
+        ready = _Ready(source, settings.api_origins(self._api_origins))
+        # Atomic: of two threads that come here at once, the second uses what the first put there.
+        if self.__dict__.get("_ready") is None:
+            self.__dict__["_ready"] = ready
+        return self.__dict__["_ready"]  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> Mapping[str, Any]:
+        if self._token_client is not None and not isinstance(self._token_client, requests.Session):
+            raise TypeError(
+                "An AriesAuth with an httpx.Client as token_client can't be pickled or copied, since the client can't. "
+                "Use a requests.Session, or make the AriesAuth where it is used."
+            )
+        return {**self.__dict__, "_ready": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        token = self.token
+        client_id = self._client.client_id or (token and token.client_id)
+        where = f"store={self._where()!r}" if self._store is not None else f"profile={self._profile!r}"
+        expires_at = None if token is None else token.expires_at
+        return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
+
+    def _where(self) -> str:
+        return str(self._store) if isinstance(self._store, (str, os.PathLike)) else store_name(self._store)  # type: ignore[arg-type]
+
+
+def _library(request: Any) -> str:
+    return transport.type_library(request) or "httpx"
+
+
+def _httpx_keys(origin: Origin) -> list[tuple[str, bytes, int | None]]:
+    host = origin.host.encode("ascii")
+    default = settings.DEFAULT_PORTS[origin.scheme] == origin.port
+    return [(origin.scheme, host, origin.port), *([(origin.scheme, host, None)] if default else [])]
+
+
+def _is_listed(ready: _Ready, url: str) -> bool:
+    try:
+        return ready.lists(url)
+    except InsecureTransportError:
+        return False
+
+
+def _bearer(header: str | None) -> Secret | None:
+    scheme, _, value = (header or "").partition(" ")
+    return Secret(value) if scheme.lower() == "bearer" and value else None
+
+
+def _drain(response: requests.Response) -> None:
+    """Read a 401 to its end, so that its connection can be used again."""
+    try:
+        _ = response.content
+    except (requests.RequestException, RuntimeError):  # broken off, or read by another hook
+        pass
+    response.close()

@@ -1,0 +1,79 @@
+"""Whether a request's body can be sent a second time, and how to bring it back to where it stood."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+from typing import Any, Iterator
+
+
+class Bookmark:
+    """Where a body stood before it was sent for the first time."""
+
+    __slots__ = ("_positions", "_replayable")
+
+    def __init__(self, *, replayable: bool, positions: tuple[tuple[Any, int], ...] = ()) -> None:
+        self._replayable = replayable
+        self._positions = positions
+
+    def rewind(self) -> bool:
+        """Bring the body back; returns whether it can be sent again."""
+        try:
+            for file, position in self._positions:
+                file.seek(position)
+        except (OSError, ValueError, AttributeError):  # closed, or not seekable after all
+            return False
+        return self._replayable
+
+
+_WHOLE = Bookmark(replayable=True)
+_ONCE = Bookmark(replayable=False)
+
+
+def bookmark_of_body(body: Any) -> Bookmark:
+    """The bookmark of the body of a requests.PreparedRequest."""
+    if body is None or isinstance(body, (bytes, bytearray, str)):
+        return _WHOLE
+    return _bookmark(body)
+
+
+def bookmark_of_stream(stream: Any) -> Bookmark:
+    """The bookmark of the stream of an httpx or httpx2 request.
+
+    Their streams over bytes can be read any number of times. Of the others, which read a file or an iterable that the
+    caller gave, what they hold is looked at: neither library has a public way to ask.
+    """
+    if type(stream).__name__ == "ByteStream":
+        return _WHOLE
+    if type(stream).__name__ == "MultipartStream":
+        # Its file fields seek to the start by themselves whenever they are read.
+        files = [getattr(field, "file", b"") for field in getattr(stream, "fields", ())]
+        return _WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
+    held = [value for value in _held_by(stream) if not isinstance(value, (bool, int))]
+    return _bookmark(held[0]) if len(held) == 1 else _ONCE
+
+
+def _held_by(stream: Any) -> Iterator[Any]:
+    yield from getattr(stream, "__dict__", {}).values()
+
+
+def _bookmark(body: Any) -> Bookmark:
+    if _is_seekable(body):
+        try:
+            return Bookmark(replayable=True, positions=((body, body.tell()),))
+        except (OSError, ValueError, AttributeError):
+            return _ONCE
+    if hasattr(body, "read") or hasattr(body, "aread") or isinstance(body, (collections.abc.Iterator, collections.abc.AsyncIterator)):
+        return _ONCE
+    # A list, say, gives a new iterator each time.
+    return Bookmark(replayable=isinstance(body, (collections.abc.Iterable, collections.abc.AsyncIterable)))
+
+
+def _is_seekable(file: Any) -> bool:
+    if not hasattr(file, "seek") or not hasattr(file, "tell") or inspect.iscoroutinefunction(file.seek):
+        return False
+    seekable = getattr(file, "seekable", None)
+    try:
+        return seekable is None or seekable() is True
+    except (OSError, ValueError):
+        return False

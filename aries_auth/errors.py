@@ -1,0 +1,116 @@
+"""What can go wrong, as exceptions, and how foreign text is made fit to be shown in one.
+
+Every error of the package derives from `AriesAuthError`. A message says what happened, to which file or URL, and
+what to do next; it never holds a client secret, an authorization code or a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+_LONGEST_FOREIGN_TEXT = 500
+_MASK = "[hidden]"
+
+
+class AriesAuthError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(AriesAuthError):
+    """Something that the caller or the environment says is missing, malformed, or contradicts the stored token."""
+
+
+class InsecureTransportError(AriesAuthError):
+    """A token or a secret would travel over plain http to something other than a loopback address."""
+
+
+class StoreError(AriesAuthError):
+    """The token store can't be read or written as it stands; it was left as it is."""
+
+
+class LockTimeout(StoreError):
+    """The store's lock was not had in time: somebody else holds it."""
+
+
+class LoginRequired(AriesAuthError):
+    """There is no grant that could be refreshed: a person has to log in again (``aries-auth login``)."""
+
+
+class _OAuthError(AriesAuthError):
+    """An error that carries the two fields of an OAuth error answer (RFC 6749 section 4.1.2.1 and 5.2)."""
+
+    error: str | None
+    error_description: str | None
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # BaseException pickles its positional arguments alone; multiprocessing would lose the fields.
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+class AuthorizationError(_OAuthError):
+    """The authorization was denied, or its callback can't be trusted, is incomplete, or did not arrive in time.
+
+    Attributes:
+        error: the ``error`` of the callback, e.g. ``access_denied``; None where the fault lies elsewhere.
+        error_description: the text that came with it, or None.
+    """
+
+    def __init__(self, message: str, *, error: str | None = None, error_description: str | None = None) -> None:
+        super().__init__(message, error=error, error_description=error_description)
+
+
+class TokenRequestError(_OAuthError):
+    """A token request failed: no answer, an answer that can't be used, or a refusal that is not about the grant.
+
+    Attributes:
+        status_code: the HTTP status of the answer, or None where none came.
+        error: RFC 6749's ``error``, or what stands for it in Aries' other error shapes; None where none was named.
+        error_description: the text that came with it, or None.
+        request_id: Aries' id of the request, for its support, or None.
+        retryable: whether the same call can succeed later without anybody changing anything.
+    """
+
+    status_code: int | None
+    request_id: str | None
+    retryable: bool
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        error: str | None = None,
+        error_description: str | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(
+            message,
+            status_code=status_code,
+            error=error,
+            error_description=error_description,
+            request_id=request_id,
+            retryable=retryable,
+        )
+
+
+def _rebuild(error_type: type[_OAuthError], message: str, fields: dict[str, Any]) -> _OAuthError:
+    return error_type(message, **fields)
+
+
+def printable(text: object, secrets: Iterable[str] = ()) -> str:
+    """Text from elsewhere made fit for a message: secrets masked, control characters escaped, length bounded.
+
+    A server may echo the secret or the token that it was sent, and a terminal obeys escape sequences.
+    """
+    shown = str(text)
+    for secret in secrets:
+        if secret:
+            shown = shown.replace(secret, _MASK)
+    if len(shown) > _LONGEST_FOREIGN_TEXT:
+        shown = shown[:_LONGEST_FOREIGN_TEXT] + "…"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)

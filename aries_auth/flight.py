@@ -1,0 +1,280 @@
+"""One piece of work in a thread of its own, and whoever waits for it: threads, asyncio tasks, trio tasks.
+
+A waiter that is cancelled, times out or gets Ctrl-C abandons the wait, never the work. The threads are no daemons,
+so that the interpreter's end waits for an answer that is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Generator, Generic, Iterator, Tuple, TypeVar
+
+from aries_auth.errors import AriesAuthError, TokenRequestError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Each sends from a second thread (see transport), so that this is 32 threads at the most.
+MOST_IN_BACKGROUND = 16
+
+_GLANCE = 0.05
+
+
+class FlightThread(threading.Thread):
+    """A thread of ours, told from the program's own when the interpreter ends."""
+
+
+class Flight(Generic[T]):
+    """Work that runs once, in its own thread, with a result that any number of waiters share.
+
+    Args:
+        work: called with the flight; what it returns or raises is the result.
+    """
+
+    def __init__(self, work: Callable[[Flight[T]], T]) -> None:
+        self._work: Callable[[Flight[T]], T] | None = work
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._callbacks: list[Callable[[], object]] = []
+        self._waiting = 0
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the result is there."""
+        return self._done.is_set()
+
+    def start(self) -> None:
+        """Run in a thread of its own, now; nothing happens where it runs already."""
+        work = self._claim()
+        if work is None:
+            return
+        try:
+            FlightThread(target=self._run, args=(work,), name="aries-auth-refresh", daemon=False).start()
+        except RuntimeError:
+            # No more threads, or none any more at the interpreter's end: better slow than not at all.
+            self._run(work)
+
+    def start_in_background(self) -> None:
+        """Run when fewer than `MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
+        _crew.submit(self)
+
+    def run_here(self) -> None:
+        """Run in the calling thread, unless it runs already."""
+        work = self._claim()
+        if work is not None:
+            self._run(work)
+
+    def call_off(self) -> None:
+        """End work that was not started, as the interpreter is ending."""
+        if self._claim() is not None:
+            self._finish(None, TokenRequestError("The interpreter is ending.", retryable=True))
+
+    def wait(self, timeout: float) -> bool:
+        """Wait in a thread, at most `timeout` seconds; returns whether the result is there."""
+        with self._counted():
+            if sys.platform != "win32":
+                return self._done.wait(timeout)
+            # There a wait is deaf to Ctrl-C until it ends.
+            deadline = monotonic() + timeout
+            while not self._done.wait(max(0.0, min(_GLANCE, deadline - monotonic()))):
+                if monotonic() >= deadline:
+                    return False
+            return True
+
+    async def wait_async(self, timeout: float) -> bool:
+        """Wait in an asyncio or trio task, at most `timeout` seconds; returns whether the result is there."""
+        with self._counted():
+            if _in_trio():
+                await self._wait_trio(timeout)
+            else:
+                await self._wait_asyncio(timeout)
+        return self.done
+
+    def result(self) -> T:
+        """What the work returned; raises what it raised, each waiter an exception of its own."""
+        error = self._error
+        if error is None:
+            return self._result  # type: ignore[return-value]
+        if isinstance(error, AriesAuthError):
+            # One object raised in many threads would collect all their frames in its traceback.
+            raise copy.copy(error) from error.__cause__
+        raise error
+
+    def should_stop(self) -> bool:
+        """Whether nothing new should be begun: the interpreter is ending and nobody waits for this."""
+        return not self._waiting and interpreter_ending()
+
+    def pause(self, seconds: float) -> bool:
+        """Sleep so many seconds; returns at once, and False, when nothing new should be begun."""
+        deadline = monotonic() + seconds
+        while not self.should_stop():
+            left = deadline - monotonic()
+            if left <= 0:
+                return True
+            time.sleep(min(left, _GLANCE))
+        return False
+
+    def _claim(self) -> Callable[[Flight[T]], T] | None:
+        with self._lock:
+            work, self._work = self._work, None
+            return work
+
+    def _run(self, work: Callable[[Flight[T]], T]) -> None:
+        try:
+            result = work(self)
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+            self._finish(None, exc)
+        else:
+            self._finish(result, None)
+
+    def _finish(self, result: T | None, error: BaseException | None) -> None:
+        self._result, self._error = result, error
+        with self._lock:
+            self._done.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            # The waiter's loop may have ended meanwhile; trio's error for that is a RuntimeError, too.
+            with suppress(RuntimeError):
+                callback()
+
+    def _when_done(self, callback: Callable[[], object]) -> None:
+        with self._lock:
+            if not self._done.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    async def _wait_asyncio(self, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Future[None] = loop.create_future()
+
+        def arrive() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        self._when_done(lambda: loop.call_soon_threadsafe(arrive))
+        # asyncio.wait and not wait_for, which in Python 3.8 to 3.11 can lose a cancellation.
+        await asyncio.wait([arrived], timeout=timeout)
+
+    async def _wait_trio(self, timeout: float) -> None:
+        import trio  # noqa: PLC0415 - no dependency: here only inside a trio program
+
+        arrived = trio.Event()
+        trio_token = trio.lowlevel.current_trio_token()
+        self._when_done(lambda: trio_token.run_sync_soon(arrived.set))
+        with trio.move_on_after(timeout):
+            await arrived.wait()
+
+
+Steps = Generator[Tuple[Flight[Any], float], None, R]
+
+
+def drive(steps: Steps[R]) -> R:
+    """Carry out steps that yield a flight and the seconds to wait for it, in a thread."""
+    try:
+        while True:
+            flight, seconds = next(steps)
+            flight.wait(seconds)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def drive_async(steps: Steps[R]) -> R:
+    """Carry out the same steps in a task."""
+    try:
+        while True:
+            flight, seconds = next(steps)
+            await flight.wait_async(seconds)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def interpreter_ending() -> bool:
+    """Whether the program is over: no thread but daemons and ours is left."""
+    main = threading.main_thread()
+    if main.is_alive():
+        return False
+    return all(
+        thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate()
+    )
+
+
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+def monotonic(clock: Callable[[], float] = time.monotonic) -> float:
+    """The clock that waits are measured with.
+
+    Bound when this is defined: freezegun replaces `time.monotonic`, and what stands still is no measure of a wait.
+    """
+    return clock()
+
+
+class _Crew:
+    """The threads that run background flights, each taking the next from the queue before it ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[Flight[Any]] = deque()
+        self._running = 0
+
+    def submit(self, flight: Flight[Any]) -> None:
+        with self._lock:
+            if self._running >= MOST_IN_BACKGROUND:
+                self._queue.append(flight)
+                return
+            self._running += 1
+        try:
+            FlightThread(target=self._work_off, args=(flight,), name="aries-auth-refresh", daemon=False).start()
+        except RuntimeError:
+            with self._lock:
+                self._running -= 1
+            flight.call_off()
+
+    def _work_off(self, flight: Flight[Any] | None) -> None:
+        while flight is not None:
+            if flight.should_stop():
+                flight.call_off()
+            else:
+                flight.run_here()
+            with self._lock:
+                flight = self._queue.popleft() if self._queue else None
+                self._running -= flight is None
+
+
+_crew = _Crew()
+
+
+def _start_over() -> None:
+    _crew.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)

@@ -1,0 +1,324 @@
+"""The protocol without I/O: the authorization URL, request bodies, callbacks and answers. No socket and no clock.
+
+RFC 6749 (OAuth 2.0), as Aries documents its own endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Iterable, Mapping, Sequence
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from aries_auth.errors import AuthorizationError, TokenRequestError, printable
+from aries_auth.token import Secret
+
+AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
+TOKEN_URL = "https://api.aries.com/v1/oauth2/token"  # noqa: S105 - an address, not a password
+API_ORIGIN = "https://api.aries.com"
+
+SCOPES = (
+    "user:information",
+    "account:information",
+    "order:execution",
+    "order:information",
+    "position:information",
+    "market:information",
+    "calendar:information",
+    "options:information",
+    "analytics:information",
+    "market:supplemental",
+    "watchlist:information",
+    "watchlist:management",
+)
+
+# DESIGN section 7, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
+_OTHER_CAUSES = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "validation",
+        "rate_limit",
+        "internal",
+    }
+)
+_LATER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who asks: the registered client and the redirect URI of its grant."""
+
+    client_id: str
+    client_secret: Secret
+    redirect_uri: str
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """One token request: its JSON body, which is not shown, and the secrets to mask in what comes back."""
+
+    url: str
+    grant_type: str
+    body: Mapping[str, str] = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values of the body that an error text must not repeat."""
+        return tuple(self.body[name] for name in ("client_secret", "refresh_token", "code") if name in self.body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The HTTP answer to a token request, read whole."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def authorization_url(
+    authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str
+) -> str:
+    """Where to send the user's browser (RFC 6749 section 4.1.1)."""
+    query = urlencode(
+        {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            "scope": scope,
+            "state": state,
+        }
+    )
+    return f"{authorize_url}{'&' if '?' in authorize_url else '?'}{query}"
+
+
+def join_scope(scope: str | Sequence[str]) -> str:
+    """Scopes given as text or as a sequence, as one text separated by single spaces (RFC 6749 section 3.3)."""
+    words = scope.split() if isinstance(scope, str) else [word for item in scope for word in item.split()]
+    return " ".join(dict.fromkeys(words))
+
+
+def code_request(url: str, credentials: Credentials, code: Secret) -> TokenRequest:
+    """The exchange of an authorization code (RFC 6749 section 4.1.3), as the JSON that Aries takes."""
+    return TokenRequest(url, "authorization_code", _body("authorization_code", credentials, code=code.reveal()))
+
+
+def refresh_request(url: str, credentials: Credentials, refresh_token: Secret) -> TokenRequest:
+    """A refresh (RFC 6749 section 6) with all five fields that Aries requires."""
+    body = _body("refresh_token", credentials, refresh_token=refresh_token.reveal())
+    return TokenRequest(url, "refresh_token", body)
+
+
+def _body(grant_type: str, credentials: Credentials, **grant: str) -> dict[str, str]:
+    return {
+        "grant_type": grant_type,
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret.reveal(),
+        **grant,
+        "redirect_uri": credentials.redirect_uri,
+    }
+
+
+def parse_callback(response: Secret, *, redirect_uri: str, state: str) -> Secret:
+    """The authorization code of a callback, after every check that DESIGN section 2 names.
+
+    The state is looked at before everything else: without it, nothing in the callback is from Aries.
+
+    Raises:
+        AuthorizationError: the state is not ours, the authorization was denied, the address is not the redirect
+            URI, or there is not exactly one code.
+    """
+    address, pairs = _split_callback(response)
+    if not state_matches(pairs, state):
+        raise AuthorizationError(
+            "The callback's state is not the one of this login, so it may be forged; nothing was sent. "
+            "Start the login again and use the address of that very login."
+        )
+    if not _same_address(address, redirect_uri):
+        raise AuthorizationError(
+            f"The callback went to another address than the redirect URI {printable(redirect_uri)}; nothing was "
+            "sent. Paste the whole address that the browser ended on."
+        )
+    error = _values(pairs, "error")
+    if error:
+        raise _denied(error[0], _values(pairs, "error_description"))
+    codes = _values(pairs, "code")
+    if len(codes) != 1 or not codes[0].reveal():
+        raise AuthorizationError(
+            f"The callback has {'no' if not codes else 'an empty or more than one'} authorization code; nothing was "
+            "sent. Start the login again."
+        )
+    return codes[0]
+
+
+def state_matches(pairs: Iterable[tuple[str, Secret]], state: str) -> bool:
+    """Whether a callback carries exactly one state, and the right one (compared in constant time)."""
+    states = _values(pairs, "state")
+    return len(states) == 1 and bool(state) and states[0] == Secret(state)
+
+
+def callback_pairs(query: str) -> tuple[tuple[str, Secret], ...]:
+    """The parameters of a callback's query."""
+    return tuple((name, Secret(value)) for name, value in parse_qsl(query, keep_blank_values=True))
+
+
+def _split_callback(response: Secret) -> tuple[SplitResult | None, tuple[tuple[str, Secret], ...]]:
+    try:
+        parts = urlsplit(response.reveal().strip())
+        return parts._replace(query="", fragment=""), callback_pairs(parts.query)
+    except ValueError:
+        return None, ()
+
+
+def _values(pairs: Iterable[tuple[str, Secret]], name: str) -> list[Secret]:
+    return [value for key, value in pairs if key == name]
+
+
+def _same_address(address: SplitResult | None, redirect_uri: str) -> bool:
+    expected = urlsplit(redirect_uri)
+    try:
+        return address is not None and (
+            (address.scheme, address.hostname, _port(address), address.path or "/")
+            == (expected.scheme, expected.hostname, _port(expected), expected.path or "/")
+        )
+    except ValueError:
+        return False
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _denied(error: Secret, descriptions: list[Secret]) -> AuthorizationError:
+    shown = printable(error.reveal())
+    description = printable(descriptions[0].reveal()) if descriptions else None
+    return AuthorizationError(
+        f"Aries did not authorize the login: {shown}{f' ({description})' if description else ''}. "
+        "Start it again and approve it there.",
+        error=shown,
+        error_description=description,
+    )
+
+
+def parse_answer(answer: Answer, request: TokenRequest) -> Mapping[str, Any]:
+    """The JSON object of a successful token answer.
+
+    Raises:
+        TokenRequestError: it is not a JSON object.
+    """
+    document = _json_object(answer.body)
+    if document is None:
+        raise TokenRequestError(
+            f"{request.url} answered {answer.status_code}, but not with a JSON object. If a proxy stands in between, "
+            "its page came instead of Aries' answer.",
+            status_code=answer.status_code,
+        )
+    return document
+
+
+def refusal(answer: Answer, request: TokenRequest) -> TokenRequestError:
+    """The error for an answer that is no success, whatever of Aries' shapes its body has."""
+    status, secrets = answer.status_code, request.secrets
+    fault = _Fault(_json_object(answer.body) or {})
+    error, description, request_id = (
+        None if text is None else printable(text, secrets) for text in (fault.error, fault.description, fault.request_id)
+    )
+    named = "" if error is None else f": {error}"
+    detail = "" if description is None else f" ({description})"
+    return TokenRequestError(
+        f"{request.url} answered {status}{named}{detail}. {_advice(status)}",
+        status_code=status,
+        error=error,
+        error_description=description,
+        request_id=request_id or _request_id(answer.headers, secrets),
+        retryable=is_later(status),
+    )
+
+
+def is_later(status: int) -> bool:
+    """Whether a status says "later" (RFC 9110, RFC 6585): the endpoint has not spent what it was sent."""
+    return status >= 500 or status in _LATER
+
+
+def is_grant_refused(answer: Answer) -> bool:
+    """Whether a refused refresh means that the grant is gone, rather than that something else was wrong.
+
+    400 or 401 with ``invalid_grant``, with no body, or with JSON that names no other cause. A page that is not JSON
+    comes from a proxy, and is no word of Aries.
+    """
+    if answer.status_code not in (400, 401):
+        return False
+    if not answer.body.strip():
+        return True
+    is_json, document = _json(answer.body)
+    names = _Fault(document if isinstance(document, dict) else {}).names
+    return is_json and ("invalid_grant" in names or not names & _OTHER_CAUSES)
+
+
+def is_verdict(answer: Answer) -> bool:
+    """Whether a refusal in JSON is sure to come again at once: a 4xx that is not "later"."""
+    return 400 <= answer.status_code < 500 and not is_later(answer.status_code) and _json(answer.body)[0]
+
+
+class _Fault:
+    """What an error body names, in whichever of the documented shapes it comes."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        nested = document.get("error")
+        codes = _codes(document.get("codes"))
+        names: list[object] = list(codes)
+        if isinstance(nested, Mapping):
+            kinds = [nested.get("code"), nested.get("type")]
+            names += kinds
+            self.error = next((str(kind) for kind in kinds if _is_text(kind)), None)
+            self.description = _optional(nested.get("message"))
+            self.request_id = _optional(nested.get("request_id"))
+        else:
+            names.append(nested)
+            self.error = codes[0] if codes else _optional(nested)
+            self.description = _optional(document.get("error_description")) or (_optional(nested) if codes else None)
+            self.request_id = _optional(document.get("request_id"))
+        self.names = frozenset(str(name).lower() for name in names if _is_text(name))
+
+
+def _codes(codes: object) -> list[str]:
+    items: list[Any] = list(codes) if isinstance(codes, (list, tuple)) else []  # pyright: ignore[reportUnknownArgumentType]
+    return [item["code"] for item in items if isinstance(item, Mapping) and _is_text(item.get("code"))]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _optional(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _json(body: bytes) -> tuple[bool, Any]:
+    # RecursionError: a body of a hundred thousand brackets.
+    try:
+        return True, json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
+    document = _json(body)[1]
+    return document if isinstance(document, dict) else None
+
+
+def _request_id(headers: Mapping[str, str], secrets: Iterable[str]) -> str | None:
+    value = headers.get("x-request-id")
+    return printable(value, secrets) if value else None
+
+
+def _advice(status: int) -> str:
+    if is_later(status):
+        return "Try again later."
+    if 300 <= status < 400:
+        return "Redirects of a token request are not followed; check the token URL."
+    return "Check client id, client secret and redirect URI against Aries' Client Center."

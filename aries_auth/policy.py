@@ -1,0 +1,152 @@
+"""The decisions, pure: use a token, refresh it ahead or wait; resend a refused call or hand it back; back-off.
+
+Instants are Unix time in seconds and are passed in; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from aries_auth.token import Token
+
+REFRESH_MARGIN = 300.0
+SPREAD = 0.1
+SENDING_TIME = 30.0
+LONGEST_REMEMBERED = 60.0
+VERDICT_REMEMBERED = 1.0
+SAVE_INTERVAL = 1.0
+
+_LONGEST_LAST_CALL = 10.0
+_LONGEST_YOUTH = 30.0
+_FIRST_BACK_OFF = 0.5
+_LONGEST_BACK_OFF = 8.0
+_FIRST_AHEAD_BACK_OFF = 1.0
+_LONGEST_AHEAD_BACK_OFF = 60.0
+
+
+class Use(enum.Enum):
+    """What to do with a token that a call could carry."""
+
+    NOW = "use it"
+    AHEAD = "use it, and refresh it in the background"
+    WAIT = "wait for the next one"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A token in memory with the instants at which what to do with it changes.
+
+    The header value is made once, so that the hot path compares one float and sets one header.
+    """
+
+    token: Token
+    authorization: str = field(repr=False)
+    fresh_until: float
+    last_call_at: float
+    expires_at: float
+
+    def use(self, now: float) -> Use:
+        """What to do with the token at `now`."""
+        if now < self.fresh_until:
+            return Use.NOW
+        return Use.AHEAD if now < self.last_call_at else Use.WAIT
+
+    def lives(self, now: float) -> bool:
+        """Whether the token can still be used at `now`; one whose expiry is not known always can."""
+        return now < self.expires_at
+
+
+def hold(
+    token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None
+) -> Held:
+    """The token with its windows (DESIGN section 3, "Refresh ahead").
+
+    Args:
+        token: the token.
+        now: when it came into memory.
+        refresh_margin: seconds before expiry at which a refresh starts, at the most.
+        spread: 0 to 1, this object's own share of the 10 % by which margins are shortened.
+        predecessor: the token that it replaces, if any. One that brings the same access token again, or is already
+            inside its margin, must not start another refresh before half of what is left has passed.
+    """
+    authorization = f"Bearer {token.access_token}"
+    expires_at = token.expires_at
+    if expires_at is None:
+        return Held(token, authorization, math.inf, math.inf, math.inf)
+    lifetime = None if token.obtained_at is None else max(0.0, expires_at - token.obtained_at)
+    margin = refresh_margin if lifetime is None else min(refresh_margin, lifetime / 4)
+    last_call = _LONGEST_LAST_CALL if lifetime is None else min(_LONGEST_LAST_CALL, lifetime / 10)
+    fresh_until = expires_at - margin * (1 - SPREAD * spread)
+    last_call_at = max(fresh_until, expires_at - last_call)
+    if predecessor is not None and (predecessor.access_token == token.access_token or now >= fresh_until):
+        fresh_until = min(last_call_at, max(fresh_until, now + (expires_at - now) / 2))
+    return Held(token, authorization, fresh_until, last_call_at, expires_at)
+
+
+def is_young(token: Token, now: float) -> bool:
+    """Whether a token is too young to be refreshed on a 401, so that a permanent 401 can't become a storm."""
+    if token.obtained_at is None:
+        return False
+    youth = _LONGEST_YOUTH
+    if token.expires_at is not None:
+        youth = min(youth, max(0.0, token.expires_at - token.obtained_at) / 4)
+    return 0 <= now - token.obtained_at <= youth
+
+
+def is_newer(stored: Token, memory: Token, *, now: float) -> bool:
+    """Whether a stored token that differs replaces the one in memory, whatever two hosts' clocks say."""
+    if stored == memory:
+        return False
+    return lives(stored, now) or not lives(memory, now)
+
+
+def lives(token: Token, now: float) -> bool:
+    """Whether the access token has not expired, as far as is known."""
+    return token.expires_at is None or now < token.expires_at
+
+
+def refresh_token_lives(token: Token, now: float) -> bool:
+    """Whether there is a refresh token that has not passed its own expiry, as far as is known."""
+    ends_at = token.refresh_token_expires_at
+    return bool(token.refresh_token) and (ends_at is None or now < ends_at)
+
+
+def patience(held: Held | None, *, now: float, timeout: float) -> float:
+    """How long a call waits for a refresh, in seconds: `timeout`, but never longer than a living token can be used."""
+    if held is None or not held.lives(now):
+        return timeout
+    left = held.expires_at - now
+    return max(0.0, min(timeout, left - min(0.25, left / 4)))
+
+
+def back_off(attempt: int, chance: float) -> float:
+    """Seconds before the next attempt of one token request: exponential, jittered by `chance` (0 to 1)."""
+    return min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2.0 ** min(attempt, 10)) * (0.5 + chance / 2)
+
+
+def ahead_back_off(failures: int, chance: float) -> float:
+    """Seconds before the next background refresh after so many failed ones, jittered by `chance` (0 to 1)."""
+    longest = min(_LONGEST_AHEAD_BACK_OFF, _FIRST_AHEAD_BACK_OFF * 2.0 ** min(failures, 10))
+    return longest * (0.5 + chance / 2)
+
+
+def look_again(held: Held, now: float) -> float:
+    """Seconds after which to look at the store again while another process refreshes."""
+    return min(1.0, max(0.05, (held.last_call_at - now) / 4))
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """The seconds of a ``Retry-After`` (RFC 9110 section 10.2.3: seconds or a date), or None where it says nothing."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), 1e9)
+    try:
+        date = parsedate_to_datetime(text)
+        return max(0.0, date.timestamp() - now)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None

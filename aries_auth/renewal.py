@@ -1,0 +1,274 @@
+"""Renewal: what a flight does for a source: look in the store, lock it, look again, refresh, save."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import hashlib
+import logging
+import math
+import random
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from aries_auth import oauth, policy, transport
+from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
+from aries_auth.flight import Flight, monotonic
+from aries_auth.policy import Held
+from aries_auth.saving import Saver
+from aries_auth.settings import Client
+from aries_auth.store import StoreEntry, TokenStore, store_name
+from aries_auth.token import Secret, Token
+
+logger = logging.getLogger("aries_auth")
+
+_LOCK_SLICE = 0.25
+_NEVER_FRESH = Held(Token("none"), "", -math.inf, -math.inf, -math.inf)
+
+
+class Why(enum.Enum):
+    """Why a token is wanted."""
+
+    AHEAD = "inside its margin"
+    NEEDED = "expired or about to"
+    REFUSED = "answered with 401"
+    FORCED = "refresh() was called"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a caller wants, and what it saw.
+
+    Attributes:
+        why: the reason.
+        now: the caller's reading of the clock; the work goes by it, since the two clocks may disagree for ever.
+        known: the token that the caller found wanting, or None where it had none.
+        library: the library of the call.
+        at: the same instant on the clock that waits are measured with.
+    """
+
+    why: Why
+    now: float
+    known: Token | None
+    library: str
+    at: float = field(default_factory=monotonic)
+
+    def same_as(self, other: Wish) -> bool:
+        """Whether what fulfils this one fulfils the other."""
+        return self.why is other.why and self.known == other.known
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """A failure that is sure to come again until an instant of the monotonic clock."""
+
+    error: TokenRequestError
+    until: float
+
+
+class Renewal:
+    """Memory and store of one grant, and the one way from a token to the next.
+
+    `work` runs in one flight at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TokenStore,
+        client: Client,
+        token_url: str,
+        refresh_margin: float,
+        token_client: Any,
+        login_command: str,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._token_url = token_url
+        self._refresh_margin = refresh_margin
+        self._token_client = token_client
+        self._login_command = login_command
+        self._spread = random.random()  # noqa: S311 - spreads load, guards nothing
+        self._spent: set[bytes] = set()
+        self._dead: bytes | None = None
+        self.memory: Held | None = None
+        self.saver = Saver(store, self._warm)
+        self.hot = _NEVER_FRESH
+
+    def start_over(self) -> None:
+        """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
+        self._working = threading.Lock()
+        self._remembered: _Remembered | None = None
+        self._logged_out = False
+        self.saver.start_over(self._working)
+        if self.saver.idle:
+            self.memory = None
+        self._warm()
+
+    def _warm(self) -> None:
+        self.hot = self.memory if self.memory is not None and self.saver.idle else _NEVER_FRESH
+
+    def work(self, wish: Wish, flight: Flight[Held]) -> Held:
+        """Fulfil a wish.
+
+        Raises:
+            AriesAuthError: it can't be fulfilled; see DESIGN section 3, "Failure".
+        """
+        with self._working, ExitStack() as lock:
+            held = self._look(wish, self._store)
+            if held is not None:
+                return held
+            self._check(wish)
+            entry = self._locked(lock, wish, flight)
+            held = self._look(wish, entry)
+            if held is not None:
+                logger.debug("Adopted the token that another holder of %s saved", store_name(self._store))
+                return held
+            return self._refresh(wish, flight, entry, lock)
+
+    # Looking
+
+    def _look(self, wish: Wish, stored_in: TokenStore | StoreEntry) -> Held | None:
+        """Bring memory up to date with the store; returns what fulfils the wish, or None where a refresh must."""
+        stored = stored_in.load()
+        if stored is not None:
+            self._client.check(stored, store_name(self._store))
+        self._reconcile(stored, wish)
+        held = self.memory
+        return held if held is not None and self._fulfils(held, wish) else None
+
+    def _reconcile(self, stored: Token | None, wish: Wish) -> None:
+        memory = self.memory
+        if self.saver.outranks(stored):
+            return
+        self._logged_out = stored is None
+        if stored is None:
+            return
+        if memory is None or (
+            policy.is_newer(stored, memory.token, now=wish.now) and _digest(stored) not in self._spent
+        ):
+            self._install(stored, wish.now)
+
+    def _fulfils(self, held: Held, wish: Wish) -> bool:
+        token, now = held.token, wish.now
+        if wish.why is Why.FORCED:
+            return wish.known is not None and token != wish.known
+        if wish.why is Why.AHEAD:
+            return token != wish.known
+        if wish.known is None:
+            return held.use(now) is not policy.Use.WAIT
+        if wish.why is Why.NEEDED:
+            return token != wish.known and held.lives(now)
+        refused = wish.known.access_token == token.access_token
+        return policy.is_young(token, now) if refused else held.lives(now)
+
+    def _install(self, token: Token, now: float) -> None:
+        self.memory = policy.hold(
+            token,
+            now=now,
+            refresh_margin=self._refresh_margin,
+            spread=self._spread,
+            predecessor=None if self.memory is None else self.memory.token,
+        )
+        self._remembered = None
+        self._warm()
+
+    # Refusing early
+
+    def _check(self, wish: Wish) -> None:
+        """Raise what is sure to come, before anybody waits for a lock."""
+        self._refreshable(wish)
+        remembered = self._remembered
+        if remembered is not None and wish.why is not Why.FORCED and monotonic() < remembered.until:
+            raise copy.copy(remembered.error)
+
+    def _refreshable(self, wish: Wish) -> Token:
+        held = self.memory
+        if held is None or self._logged_out:
+            raise self._login_required(f"There is no token in {store_name(self._store)}")
+        token = held.token
+        if not policy.refresh_token_lives(token, wish.now):
+            what = "has expired" if token.refresh_token else "is missing"
+            raise self._login_required(f"The refresh token in {store_name(self._store)} {what}")
+        if _digest(token) == self._dead:
+            raise self._login_required(f"The refresh token in {store_name(self._store)} is no longer valid")
+        if _digest(token) in self._spent:
+            raise self._login_required(f"The refresh token in {store_name(self._store)} was used before")
+        return token
+
+    def _login_required(self, what: str) -> LoginRequired:
+        return LoginRequired(f"{what}: a person has to log in. Run: {self._login_command}")
+
+    # Locking
+
+    def _locked(self, lock: ExitStack, wish: Wish, flight: Flight[Held]) -> StoreEntry:
+        if self.saver.entry is not None:
+            return self.saver.entry
+        if wish.why is Why.AHEAD:
+            return lock.enter_context(self._store.locked(0))
+        longest = getattr(self._store, "lock_timeout", 45.0)
+        deadline = monotonic() + longest
+        while True:
+            try:
+                # In slices, so that the interpreter's end does not wait for somebody else's lock.
+                return lock.enter_context(self._store.locked(min(_LOCK_SLICE, longest)))
+            except LockTimeout:
+                if monotonic() >= deadline or flight.should_stop():
+                    break
+        raise LockTimeout(
+            f"{store_name(self._store)} stayed locked for {longest:g} s by another process or thread. Try again; if it "
+            "stays so, look for a hung process that uses this store."
+        )
+
+    # Refreshing
+
+    def _refresh(self, wish: Wish, flight: Flight[Held], entry: StoreEntry, lock: ExitStack) -> Held:
+        spent = self._refreshable(wish)
+        credentials = self._client.credentials(spent)
+        entry.reserve()
+        request = oauth.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
+        begun = monotonic()
+        outcome = transport.send(request, client=self._token_client, library=wish.library, pause=flight.pause)
+        if outcome.error is not None or outcome.answer is None:
+            return self._refused(wish, entry, spent, outcome)
+        token = Token.from_response(
+            oauth.parse_answer(outcome.answer, request),
+            now=wish.now + (begun - wish.at) + outcome.sent_after,
+            previous=spent,
+            client_id=credentials.client_id,
+            redirect_uri=credentials.redirect_uri,
+        )
+        self.saver.save(token, spent, entry, lock)
+        if spent.refresh_token != token.refresh_token:
+            self._spent.add(_digest(spent))
+        self._install(token, wish.now + (monotonic() - wish.at))
+        logger.info(
+            "Refreshed the token in %s (%s)",
+            store_name(self._store),
+            wish.why.value,
+            extra={"reason": wish.why.name.lower(), "duration": monotonic() - begun, "outcome": "refreshed"},
+        )
+        return self.memory  # type: ignore[return-value]
+
+    def _refused(self, wish: Wish, entry: StoreEntry, spent: Token, outcome: transport.Outcome) -> Held:
+        error, answer = outcome.error, outcome.answer
+        assert error is not None  # noqa: S101
+        if answer is None or not oauth.is_grant_refused(answer):
+            if outcome.remember:
+                self._remembered = _Remembered(error, monotonic() + outcome.remember)
+            raise error
+        self._dead = _digest(spent)
+        held = self._look(wish, entry)  # one more look: somebody may have logged in without our lock
+        if held is not None and held.token != spent:
+            return held
+        named = f" ({error.error})" if error.error else ""
+        raise self._login_required(f"Aries refused the refresh token in {store_name(self._store)}{named}")
+
+
+def _digest(token: Token) -> bytes:
+    """What a refresh token is remembered by, once it must not be sent again."""
+    return hashlib.sha256((token.refresh_token or "").encode()).digest()
+
+

@@ -1,0 +1,203 @@
+"""TokenSource: hands out a token that can be used, from memory, else the store, else the token endpoint.
+
+What to do is decided here once, as steps that yield what to wait for; `flight.drive` and `flight.drive_async` carry
+them out. Nothing here knows requests or httpx. The work that a flight does is in `renewal`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import weakref
+from functools import partial
+from typing import Any
+
+from aries_auth import policy
+from aries_auth.errors import AriesAuthError, LockTimeout, TokenRequestError
+from aries_auth.flight import Flight, Steps, monotonic
+from aries_auth.policy import Held, Use
+from aries_auth.renewal import Renewal, Why, Wish
+from aries_auth.settings import Client
+from aries_auth.store import TokenStore
+from aries_auth.token import Secret, Token
+
+logger = logging.getLogger("aries_auth")
+
+# Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
+_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+
+
+class TokenSource:
+    """One grant as this object sees it.
+
+    Args:
+        store: where the grant is kept.
+        client: the credentials as the caller gave them.
+        token_url: the token endpoint.
+        refresh_margin: seconds before expiry at which a refresh starts.
+        timeout: seconds that a call waits for a refresh, lock included.
+        token_client: the caller's own client for token requests, or None.
+        login_command: what a person has to run when the grant is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TokenStore,
+        client: Client,
+        token_url: str,
+        refresh_margin: float,
+        timeout: float,
+        token_client: Any,
+        login_command: str,
+    ) -> None:
+        self._timeout = timeout
+        self._renewal = Renewal(
+            store=store,
+            client=client,
+            token_url=token_url,
+            refresh_margin=refresh_margin,
+            token_client=token_client,
+            login_command=login_command,
+        )
+        self._start_over()
+        _sources.add(self)
+
+    def _start_over(self) -> None:
+        self._lock = threading.Lock()
+        self._flight: Flight[Held] | None = None
+        self._wish: Wish | None = None
+        self._ahead_at = 0.0
+        self._failed_until = 0.0
+        self._ahead_failures = 0
+        self._renewal.start_over()
+
+    @property
+    def hot(self) -> Held:
+        """What the hot path looks at: the token in memory, or one that is never fresh while there is work to do."""
+        return self._renewal.hot
+
+    @property
+    def token(self) -> Token | None:
+        """The token in memory; no I/O."""
+        held = self._renewal.memory
+        return None if held is None else held.token
+
+    def get(self, now: float, library: str) -> Steps[Held]:
+        """Steps to a token that can be used for a call at `now`."""
+        renewal = self._renewal
+        renewal.saver.save_again_if_due()
+        held = renewal.memory
+        use = Use.WAIT if held is None else held.use(now)
+        if held is not None and use is Use.AHEAD:
+            self._refresh_ahead(held, now, library)
+        if held is not None and use is not Use.WAIT:
+            return held
+        if held is not None and held.lives(now) and monotonic() < self._failed_until:
+            return held  # a refresh has just failed, and the token lives
+        wish = Wish(Why.NEEDED, now, None if held is None else held.token, library)
+        obtained = yield from self._obtain(wish, held)
+        if held is None and obtained.use(now) is Use.AHEAD:
+            self._refresh_ahead(obtained, now, library)
+        return obtained
+
+    def renew(self, refused: Secret, now: float, library: str) -> Steps[Held]:
+        """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
+
+        Args:
+            refused: the access token that was sent.
+            now: when the 401 came.
+            library: the library of the call.
+        """
+        held = self._renewal.memory
+        is_newest = held is not None and Secret(held.token.access_token) == refused
+        if held is None or not (is_newest or held.lives(now)):
+            return (yield from self.get(now, library))
+        if not is_newest:
+            return held
+        return (yield from self._obtain(Wish(Why.REFUSED, now, held.token, library), None))
+
+    def refresh(self, now: float, library: str) -> Steps[Held]:
+        """Steps to the next token, whatever the life of this one."""
+        return (yield from self._obtain(Wish(Why.FORCED, now, self.token, library), None))
+
+    def _obtain(self, wish: Wish, fallback: Held | None) -> Steps[Held]:
+        """Wait for a flight that fulfils the wish; `fallback` is used while it lives, when that fails or takes long."""
+        alive = fallback if fallback is not None and fallback.lives(wish.now) else None
+        deadline = wish.at + policy.patience(fallback, now=wish.now, timeout=self._timeout)
+        while True:
+            held = self._renewal.memory
+            if held is not None and wish.known is not None and held.token != wish.known:
+                return held  # somebody was faster between the caller's look and ours
+            left = deadline - monotonic()
+            if left <= 0:
+                break
+            flight, theirs = self._join_or_start(wish)
+            yield flight, left
+            if flight.done and theirs.same_as(wish):
+                return self._landed(flight, alive)
+        if alive is not None:
+            return alive
+        raise TokenRequestError(
+            f"No new token within the call's time-out of {self._timeout:g} s; the refresh goes on, and the next call "
+            "can have its token.",
+            retryable=True,
+        )
+
+    def _landed(self, flight: Flight[Held], alive: Held | None) -> Held:
+        if alive is None:
+            return flight.result()
+        try:
+            return flight.result()
+        except AriesAuthError as exc:
+            self._ahead_failed()
+            logger.warning("The token could not be refreshed, and is used while it lives: %s", exc)
+            return alive
+
+    def _join_or_start(self, wish: Wish) -> tuple[Flight[Held], Wish]:
+        with self._lock:
+            flight, theirs = self._flight, self._wish
+            if flight is None or theirs is None or flight.done:
+                self._flight = flight = Flight(partial(self._renewal.work, wish))
+                self._wish = theirs = wish
+        flight.start()
+        return flight, theirs
+
+    def _refresh_ahead(self, held: Held, now: float, library: str) -> None:
+        with self._lock:
+            if monotonic() < max(self._ahead_at, self._failed_until):
+                return
+            if self._flight is not None and not self._flight.done:
+                return
+            self._ahead_at = monotonic() + policy.look_again(held, now)
+            self._wish = Wish(Why.AHEAD, now, held.token, library)
+            self._flight = flight = Flight(partial(self._ahead, self._wish))
+        flight.start_in_background()
+
+    def _ahead(self, wish: Wish, flight: Flight[Held]) -> Held:
+        try:
+            held = self._renewal.work(wish, flight)
+        except LockTimeout:
+            logger.debug("Another holder of the lock refreshes; the store is looked at again shortly")
+            raise
+        except Exception as exc:
+            self._ahead_failed()
+            logger.warning("The token could not be refreshed ahead of its expiry, and is used while it lives: %s", exc)
+            raise
+        self._ahead_failures = 0
+        return held
+
+    def _ahead_failed(self) -> None:
+        self._failed_until = monotonic() + policy.ahead_back_off(self._ahead_failures, random.random())  # noqa: S311
+        self._ahead_failures += 1
+
+
+def _start_over_in_child() -> None:
+    for source in list(_sources):
+        source._start_over()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_in_child)

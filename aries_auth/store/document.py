@@ -1,0 +1,114 @@
+"""The stored document: a token as pretty-printed JSON, encrypted or plain, and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Mapping, Protocol
+
+from aries_auth.errors import StoreError
+from aries_auth.token import VERSION, Secret, Token
+
+_REKEY = "`aries-auth rekey` encrypts a plain store and moves an encrypted one to the newest key"
+
+
+class Cipher(Protocol):
+    """Encrypts tokens at rest, e.g. ``cryptography.fernet.MultiFernet``."""
+
+    def encrypt(self, data: bytes) -> bytes:
+        """The data, encrypted and authenticated."""
+        ...
+
+    def decrypt(self, token: bytes) -> bytes:
+        """What `encrypt` was given; raises whatever it likes where key or data is wrong."""
+        ...
+
+
+def encode(token: Token, *, stored_extra: Mapping[str, Any], cipher: Cipher | None) -> Secret:
+    """The document of a token, as ASCII; keys that this version does not know are kept as they were stored.
+
+    Raises:
+        StoreError: the cipher failed, or an unknown key can't be written as JSON.
+    """
+    document, fault = _encode(token, stored_extra, cipher)
+    if fault:
+        raise StoreError(f"The token can't be stored: {fault}.")
+    return document
+
+
+def _encode(token: Token, stored_extra: Mapping[str, Any], cipher: Cipher | None) -> tuple[Secret, str]:
+    known = token.to_dict()
+    kept = {name: value for name, value in stored_extra.items() if name not in known}
+    try:
+        text = _pretty({**known, **kept})
+    except (TypeError, ValueError, RecursionError):
+        return Secret(""), "one of its unknown keys has a value that is no JSON"
+    if cipher is None:
+        return Secret(text), ""
+    try:
+        ciphertext = base64.b64encode(cipher.encrypt(text.encode("ascii"))).decode("ascii")
+    except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`, and its frames hold the token
+        return Secret(""), f"the cipher's encrypt raised {type(exc).__name__}"
+    return Secret(_pretty({"version": VERSION, "ciphertext": ciphertext})), ""
+
+
+def _pretty(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def decode(raw: bytes, *, cipher: Cipher | None) -> tuple[Token | None, str]:
+    """The token of a document and "", or None and what keeps it from being read.
+
+    Returned rather than raised: a caller raises from a frame that does not hold the document.
+    """
+    document, fault = _object(raw)
+    if document is None:
+        return None, fault
+    encrypted = "ciphertext" in document
+    if encrypted and cipher is None:
+        return None, "it is encrypted and no cipher was given: pass cipher=, or set $ARIES_STORE_KEY for the command"
+    if not encrypted and cipher is not None:
+        return None, f"a cipher was given, but it is not encrypted: {_REKEY}"
+    if cipher is not None and encrypted:
+        document, fault = _decrypted(document, cipher)
+        if document is None:
+            return None, fault
+    try:
+        return Token.from_dict(document), ""
+    except StoreError as exc:
+        return None, str(exc)
+
+
+def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str, Any] | None, str]:
+    if envelope.get("version") != VERSION:
+        return None, f"its version is not {VERSION}; it may come from a newer aries-auth"
+    try:
+        ciphertext = base64.b64decode(envelope["ciphertext"], validate=True)
+    except (TypeError, ValueError):
+        return None, "its ciphertext is not base64"
+    try:
+        raw = cipher.decrypt(ciphertext)
+    except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`
+        return None, (
+            f"it can't be decrypted ({type(exc).__name__}): the key is wrong, or the store is damaged. Give the key "
+            f"that it was written with; {_REKEY}"
+        )
+    return _object(raw)
+
+
+def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
+    if not raw.strip():
+        return None, "it is empty"
+    try:
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None, "it is not JSON"
+    if not isinstance(document, dict):
+        return None, "it is not a JSON object"
+    if "version" not in document:
+        return None, "it has no version"
+    return document, ""
+
+
+def _refuse(_constant: str) -> None:
+    raise ValueError  # NaN and the infinities are no JSON

@@ -1,0 +1,167 @@
+"""The temporary file that becomes the token file: reserved before it is needed, then written and put in place."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from aries_auth.errors import StoreError
+from aries_auth.token import Secret
+
+_RESERVED = 16 * 1024
+_FLAGS = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"))
+)
+_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+def reason(exc: OSError) -> str:
+    """What the system says, in its own words."""
+    return exc.strerror or type(exc).__name__
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder, and those above it, private where they are missing.
+
+    Raises:
+        StoreError: it can't be made.
+    """
+    if os.path.isdir(folder):  # noqa: PTH112
+        return
+    above = os.path.dirname(folder)  # noqa: PTH120
+    if above != folder:
+        make_folder(above)
+    try:
+        os.mkdir(folder, 0o700)  # noqa: PTH102
+        if os.stat(folder).st_mode & 0o700 != 0o700:  # noqa: PTH116
+            os.chmod(folder, 0o700)  # noqa: PTH101 - a umask that takes the owner's own bits
+    except FileExistsError:
+        if not os.path.isdir(folder):  # noqa: PTH112 - else somebody else was faster
+            raise StoreError(f"The folder {folder} can't be made: there is a file of that name.") from None
+    except OSError as exc:
+        raise StoreError(f"The folder {folder} can't be made: {reason(exc)}.") from exc
+
+
+class TemporaryFile:
+    """A file beside `target`, under a fixed name: used under the lock, what stands there was left by a crash."""
+
+    def __init__(self, target: str, mode: int) -> None:
+        self._target = target
+        self._mode = mode
+        self._descriptor: int | None = None
+        self._owner = os.getpid()
+        folder, name = os.path.split(target)
+        self.path = os.path.join(folder, f".{name}.tmp")  # noqa: PTH118
+
+    def create(self) -> None:
+        """Create the file and allocate its blocks; nothing happens where that was done.
+
+        Raises:
+            StoreError: it can't be created or sized, or the target can't be replaced.
+        """
+        if self._descriptor is not None:
+            return
+        if os.path.isdir(self._target):  # noqa: PTH112
+            raise StoreError(f"The token file {self._target} can't be replaced: it is a directory.")
+        try:
+            self._descriptor = self._open()
+            _allocate(self._descriptor)
+        except OSError as exc:
+            self.discard()
+            raise StoreError(
+                f"The token file {self._target} can't be replaced: {reason(exc)}. Nothing was changed."
+            ) from exc
+
+    def _open(self) -> int:
+        try:
+            descriptor = os.open(self.path, _FLAGS, self._mode)
+        except FileExistsError:
+            os.unlink(self.path)  # noqa: PTH108
+            descriptor = os.open(self.path, _FLAGS, self._mode)
+        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
+            os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
+        return descriptor
+
+    def replace_target(self, document: Secret) -> None:
+        """Write the document, fsync, replace the target, fsync the folder.
+
+        Raises:
+            FileNotFoundError: the folder is gone.
+            StoreError: a step failed. After a failed fsync the target is replaced all the same: others must find
+                the new token there rather than the spent one.
+        """
+        self.create()
+        descriptor, self._descriptor = self._descriptor, None
+        assert descriptor is not None  # noqa: S101 - create() has set it
+        try:
+            fault = _write(descriptor, document)
+            os.replace(self.path, self._target)  # noqa: PTH105
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            with suppress(OSError):
+                os.unlink(self.path)  # noqa: PTH108
+            raise StoreError(f"The token file {self._target} could not be replaced: {reason(exc)}.") from exc
+        fault = fault or _sync_folder(os.path.dirname(self._target))  # noqa: PTH120
+        if fault:
+            raise StoreError(
+                f"The token file {self._target} was replaced, but may not outlive a power cut: fsync said {fault}."
+            )
+
+    def discard(self) -> None:
+        """Remove the file, unless it has become the target."""
+        descriptor, self._descriptor = self._descriptor, None
+        # A forked child drops its copy of this object, not the file that its parent is about to put in place.
+        if descriptor is not None and os.getpid() == self._owner:
+            with suppress(OSError):
+                os.close(descriptor)
+            with suppress(OSError):
+                os.unlink(self.path)  # noqa: PTH108
+
+
+def _allocate(descriptor: int) -> None:
+    allocate = getattr(os, "posix_fallocate", None)
+    if allocate is not None:
+        try:
+            allocate(descriptor, 0, _RESERVED)
+            return
+        except OSError as exc:
+            if exc.errno not in _NOT_SUPPORTED:
+                raise
+    os.write(descriptor, b"\0" * _RESERVED)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+def _write(descriptor: int, document: Secret) -> str:
+    """Write the whole document and close; returns what fsync said where it failed, since that must not stop us."""
+    try:
+        left = memoryview(document.reveal().encode("ascii"))
+        size = len(left)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.ftruncate(descriptor, size)
+        try:
+            os.fsync(descriptor)
+        except OSError as exc:
+            return reason(exc)
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: str) -> str:
+    if os.name != "posix":
+        return ""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        return "" if exc.errno in _NOT_SUPPORTED else reason(exc)
+    return ""
