@@ -1,0 +1,298 @@
+"""AriesSandbox: the face of the local Aries. What it promises is done by the modules beside it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
+from aries_auth.testing import endpoints, person
+from aries_auth.testing.endpoints import Client
+from aries_auth.testing.faults import Body, Fault
+from aries_auth.testing.grants import SCOPES, Grants, Rules
+from aries_auth.testing.server import Server
+from aries_auth.testing.service import Service
+
+if TYPE_CHECKING:
+    from aries_auth.testing.records import ApiRequestRecord, TokenRequestRecord
+    from aries_auth.token import Token
+
+
+class AriesSandbox:
+    """A local Aries on real HTTP, as strict as Aries documents itself, that fails when told to.
+
+    ``with AriesSandbox() as aries:`` starts and stops it; after a `stop`, `start` has the same port again.
+
+    Args:
+        client_id: the registered client.
+        client_secret: its secret; None makes one up.
+        redirect_uris: what is registered for it; the first is `redirect_uri`.
+        access_token_lifetime: seconds; this and the next four can be changed at any time, in `rules`.
+        refresh_token_lifetime: seconds.
+        code_lifetime: seconds.
+        rotate: whether a refresh brings a new refresh token and ends the old one.
+        expires_in: what answers claim: ``...`` the truth, None nothing, anything else as it is.
+        host: the address to listen on.
+        port: 0 takes a free one.
+        clock: Unix time in seconds; None is ``time.time``, looked up at each call.
+    """
+
+    # So that `aries.rotate = False`, which would do nothing, is an error: that is `aries.rules.rotate`.
+    __slots__ = (
+        "_grants",
+        "_host",
+        "_original",
+        "_port",
+        "_server",
+        "_service",
+        "_stopped",
+        "client_id",
+        "client_secret",
+        "redirect_uri",
+    )
+
+    def __init__(
+        self,
+        *,
+        client_id: str = "sandbox-client",
+        client_secret: str | None = None,
+        redirect_uris: Sequence[str] = ("http://127.0.0.1:8765/callback",),
+        access_token_lifetime: float = 3600.0,
+        refresh_token_lifetime: float = 2592000.0,
+        code_lifetime: float = 600.0,
+        rotate: bool = True,
+        expires_in: Any = ...,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._original = Rules(
+            access_token_lifetime, refresh_token_lifetime, code_lifetime, rotate=rotate, expires_in=expires_in
+        )
+        client = Client(client_id, client_secret or secrets.token_urlsafe(24), redirect_uris)
+        self.client_id, self.client_secret = client.client_id, client.client_secret
+        self.redirect_uri = redirect_uris[0]
+        self._grants = Grants(replace(self._original), clock)
+        self._service = Service(client, self._grants)
+        self._host = host
+        self._port = port
+        self._server: Server | None = None
+        self._stopped = threading.Event()
+
+    def __repr__(self) -> str:
+        state = f"at {self.url}" if self.running else "not running"
+        return f"<AriesSandbox {state}, client_id={self.client_id!r}>"
+
+    def start(self) -> AriesSandbox:
+        """Listens when it returns."""
+        if self._server is None:
+            self._stopped.clear()
+            self._server = Server(self._service, self._host, self._port)
+            self._port = self._server.port
+        return self
+
+    def stop(self) -> None:
+        """Closes every connection, also those that hang, ends every thread, and forgets the faults."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+        self._stopped.set()
+
+    def wait(self) -> None:
+        """Blocks until `stop`, or Ctrl-C."""
+        while not self._stopped.wait(0.5):  # in slices: Windows does not interrupt a wait for a lock
+            pass
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._server is not None
+
+    def __enter__(self) -> AriesSandbox:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Its origin, such as ``http://127.0.0.1:40123``; there is one from the first `start` on."""
+        if not self._port:
+            raise RuntimeError("The sandbox has no address before it is started.")
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+
+    api_url = url
+
+    @property
+    def token_url(self) -> str:
+        """Where codes and refresh tokens become tokens."""
+        return f"{self.url}{endpoints.TOKEN_PATH}"
+
+    @property
+    def authorize_url(self) -> str:
+        """Where the consent page is."""
+        return f"{self.url}{endpoints.AUTHORIZE_PATH}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that point aries-auth at this sandbox."""
+        return {
+            "ARIES_CLIENT_ID": self.client_id,
+            "ARIES_CLIENT_SECRET": self.client_secret,
+            "ARIES_REDIRECT_URI": self.redirect_uri,
+            "ARIES_TOKEN_URL": self.token_url,
+            "ARIES_AUTHORIZE_URL": self.authorize_url,
+            "ARIES_API_ORIGINS": self.api_url,
+        }
+
+    @property
+    def rules(self) -> Rules:
+        """Lifetimes, rotation and the answer's form, to be changed at any time."""
+        return self._grants.rules
+
+    def issue_token(
+        self,
+        *,
+        scope: str | Sequence[str] = SCOPES,
+        expires_in: float | None = None,
+        age: float = 0.0,
+        refresh_expires_in: float | None = None,
+    ) -> Token:
+        """A grant with no browser, as if it had been made `age` seconds ago. Lifetimes count from then."""
+        from aries_auth.token import Token  # noqa: PLC0415 - the server itself can do without
+
+        now = self._grants.now() - age
+        scopes = scope if isinstance(scope, str) else " ".join(scope)
+        answer = self._grants.issue(scopes, self.redirect_uri, now, expires_in, refresh_expires_in)
+        return Token.from_response(answer, now=now, client_id=self.client_id, redirect_uri=self.redirect_uri)
+
+    def approve(self, authorization_url: str) -> str:
+        """Opens the consent page and presses Approve; the callback address, which is not followed."""
+        return person.decide(authorization_url, "approve")
+
+    def deny(self, authorization_url: str) -> str:
+        """Opens the consent page and presses Deny; the callback address, which is not followed."""
+        return person.decide(authorization_url, "deny")
+
+    def browser(self, authorization_url: str) -> person.Page:
+        """Approves and goes to the callback address, as a browser would; the page that it ends on."""
+        return person.fetch(self.approve(authorization_url))
+
+    def revoke_access_tokens(self) -> None:
+        """Every access token so far is refused; grants and refresh tokens live on."""
+        self._grants.revoke_access_tokens()
+
+    def expire_access_tokens(self) -> None:
+        """Every access token so far has reached its end."""
+        self._grants.expire_access_tokens()
+
+    def revoke_grants(self) -> None:
+        """Every grant so far is revoked: a person must log in again."""
+        self._grants.revoke_grants()
+
+    def forget_rotation(self) -> None:
+        """Loses each grant's last rotation: its newest refresh token is unknown, the one before it lives."""
+        self._grants.forget_rotation()
+
+    def fail(
+        self,
+        route: str = "token",
+        *,
+        status: int | None = None,
+        body: Body = None,
+        headers: Mapping[str, object] | None = None,
+        delay: float = 0.0,
+        before: bool = False,
+        processed: bool = False,
+        drop: str | None = None,
+        hang: bool = False,
+        drip: float | None = None,
+        drip_of: str = "body",
+        path: str | None = None,
+        times: int | None = 1,
+    ) -> None:
+        """Makes the next requests of a route fail. Faults of a route take turns in the order of the calls.
+
+        Args:
+            route: "token", "api" or "authorize".
+            status: answered in the place of the real one; the request is not processed, unless `processed`.
+            body: likewise; text, bytes, or what becomes JSON. With no `status`, the status is 200.
+            headers: added to the answer; a Content-Length of yours is sent as it is.
+            delay: seconds before the answer, counted after the request was processed.
+            before: `delay` and `hang` come before the request is processed.
+            processed: the request is processed although its answer is replaced: a rotation has then happened.
+            drop: closes the connection "before" the request is processed, or "after" it, before the answer.
+            hang: no answer until `heal` or `stop`.
+            drip: seconds between bytes.
+            drip_of: which bytes: those of the "headers" or of the "body".
+            path: only requests to this path.
+            times: how many requests it meets; None is every one until `heal`.
+        """
+        every = {name: str(value) for name, value in (headers or {}).items()}
+        fault = Fault(
+            route, status, body, every, delay, before, processed, drop, hang, drip, drip_of, path, times
+        )
+        self._service.faults.add(fault)
+
+    def heal(self) -> None:
+        """Forgets every fault; a request that waits in one goes on at once."""
+        self._service.faults.heal()
+
+    @property
+    def token_requests(self) -> tuple[TokenRequestRecord, ...]:
+        """The requests to the token endpoint, in the order in which they were done."""
+        return self._service.journal.token_requests
+
+    @property
+    def api_requests(self) -> tuple[ApiRequestRecord, ...]:
+        """The requests to the API, in the order in which they were done."""
+        return self._service.journal.api_requests
+
+    @property
+    def max_concurrent_token_requests(self) -> int:
+        """How many token requests there were at one time, at most."""
+        return self._service.journal.max_concurrent_token_requests
+
+    @property
+    def refresh_count(self) -> int:
+        """How many refreshes were really made, answered or not."""
+        return self._grants.refresh_count
+
+    @property
+    def reused_refresh_tokens(self) -> int:
+        """How many times a spent refresh token was sent."""
+        return self._grants.reused_refresh_tokens
+
+    @property
+    def live_grants(self) -> int:
+        """How many grants could still be refreshed."""
+        return self._grants.live_grants()
+
+    @property
+    def orders(self) -> tuple[dict[str, Any], ...]:
+        """The orders that were really placed."""
+        return self._service.api.orders
+
+    def wait_for_requests(self, count: int = 1, *, route: str = "token", timeout: float = 10.0) -> None:
+        """Blocks until so many requests have been processed, or stand in a fault that comes before that.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds.
+        """
+        if not self._service.journal.wait_seen(route, count, timeout):
+            raise TimeoutError(f"Less than {count} requests to the route {route} within {timeout} s.")
+
+    def reset_counts(self) -> None:
+        """Counts and records start again."""
+        self._service.journal.clear()
+        self._grants.reset_counts()
+
+    def reset(self) -> None:
+        """As if just started: no faults, grants, orders or counts, and the rules that it was made with."""
+        self.heal()
+        self._service.journal.wait_idle(1.0)  # a request let go just now must not count for what comes next
+        self._grants.rules = replace(self._original)
+        self._grants.clear()
+        self._service.api.clear()
+        self.reset_counts()
