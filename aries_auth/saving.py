@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -17,6 +18,7 @@ logger = logging.getLogger("aries_auth")
 
 _LOCK_WAIT = 0.25
 _SAVING_AGAIN = 30.0
+_LAST_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,13 @@ class Saver:
 
     def _save_again(self, flight: Flight[None]) -> None:
         end = monotonic() + _SAVING_AGAIN
-        going_on = True
-        while going_on and self._unsaved is not None and monotonic() < end:
-            going_on = flight.pause(policy.SAVE_INTERVAL)  # at the interpreter's end: once more, and no longer
+        last_tries = _LAST_TRIES
+        while self._unsaved is not None and monotonic() < end and last_tries:
+            if not flight.pause(policy.SAVE_INTERVAL):
+                # The interpreter is ending, and with it the only copy of the token.
+                if last_tries < _LAST_TRIES:
+                    time.sleep(policy.SAVE_INTERVAL)
+                last_tries -= 1
             self._due_at = monotonic() + policy.SAVE_INTERVAL
             with self._working:
                 self._try_again()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Iterator, Mapping
 
 from aries_auth.errors import StoreError
@@ -198,7 +198,8 @@ def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
     except OSError as exc:
         return None, reason(exc)
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # what was read was read
+            os.close(descriptor)
     return decode(raw, cipher=store.cipher)
 
 
