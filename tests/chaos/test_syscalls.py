@@ -165,14 +165,14 @@ def _goes_on(bench: Bench) -> None:
     assert not bench.temporary.exists(), "a temporary file was left behind"
 
 
+@pytest.mark.parametrize("every_error", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_whatever_system_call_on_the_store_fails_the_store_is_whole_and_no_grant_is_lost(
-    calls: list[Call], tmp_path: Path, request: pytest.FixtureRequest
+    calls: list[Call], tmp_path: Path, every_error: bool
 ) -> None:
-    soak = request.config.getoption("--soak", default=False)
     faults = [
         (call, error)
         for call in calls
-        for error in (ALL_ERRORS if soak else (USUAL_ERROR.get(call.name, "EIO"),))
+        for error in (ALL_ERRORS if every_error else (USUAL_ERROR.get(call.name, "EIO"),))
     ]
     _in_parallel(faults, tmp_path.resolve(), _fails_there)
     print(f"{len(calls)} system calls, {len(faults)} faults")
