@@ -1,0 +1,101 @@
+"""The options that subcommands share, and which store they mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from aries_auth import AriesAuth, TokenStore
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Grant(NamedTuple):
+    """Which grant a subcommand works on; `profile` is None where a path names the store."""
+
+    store: TokenStore
+    profile: str | None
+
+    def auth(self) -> AriesAuth:
+        """The object that hands out its tokens."""
+        from aries_auth.auth import AriesAuth  # noqa: PLC0415
+
+        return AriesAuth(profile=self.profile, store=self.store)
+
+
+def find_grant(profile: str | None, store: str | None) -> Grant:
+    """The grant that the options mean, else the environment (DESIGN section 7, "Environment").
+
+    Raises:
+        ConfigurationError: the profile that the environment names is none, or the store is of an unknown kind.
+    """
+    from aries_auth import settings  # noqa: PLC0415
+    from aries_auth.errors import ConfigurationError  # noqa: PLC0415
+
+    if store is not None and "://" in store:
+        # Not shown: there may be a password in it.
+        raise ConfigurationError("--store was given a URL, which this version can't use. Give the path of a file.")
+    named_by_path = store is not None or (profile is None and settings.variable("ARIES_TOKEN_FILE") is not None)
+    return Grant(
+        store=settings.resolve_store(profile, store),
+        profile=None if named_by_path else settings.profile_name(profile),
+    )
+
+
+def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    from aries_auth.errors import ConfigurationError  # noqa: PLC0415
+    from aries_auth.settings import check_profile  # noqa: PLC0415
+
+    try:
+        return check_profile(value)
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+def _checked_store(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter("it is empty; give the path of a file.")
+    return value
+
+
+def _set_log(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from aries_auth.cli.log import show_log  # noqa: PLC0415
+
+        show_log(verbose=True)
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_log,
+    help="Log what happens to standard error.",
+)
+_profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    callback=_checked_profile,
+    help="Which login, where there are several.  [default: $ARIES_PROFILE, else default]",
+)
+_store_option = click.option(
+    "--store",
+    metavar="PATH",
+    callback=_checked_store,
+    help="The token file, in the place of a profile's.  [default: $ARIES_TOKEN_FILE]",
+)
+
+
+def grant_options(command: Decorated) -> Decorated:
+    """``--profile``, ``--store`` and ``--verbose``."""
+    return _profile_option(_store_option(verbose_option(command)))
+
+
+def examples(*lines: str, title: str = "Examples") -> str:
+    r"""A paragraph of a help text that shows commands; ``\b`` keeps click from wrapping it."""
+    return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)]) + "\n\n"
