@@ -48,14 +48,14 @@ class Crowd:
         try:
             status = call()
             self.note(None if status == 200 else f"status {status}")
-        except Exception as exc:  # noqa: BLE001
+        except Exception as exc:
             self.note(repr(exc))
 
     async def attempt_async(self, call: Callable[[], Awaitable[int]]) -> None:
         try:
             status = await call()
             self.note(None if status == 200 else f"status {status}")
-        except Exception as exc:  # noqa: BLE001
+        except Exception as exc:
             self.note(repr(exc))
 
     def one_call(self, number: int) -> int:

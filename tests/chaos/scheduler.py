@@ -43,7 +43,7 @@ class Process:
         try:
             self.step("start")
             self.result = self._main(self)
-        except BaseException as exc:  # noqa: BLE001
+        except BaseException as exc:
             self.error = exc
         self.done = True
         self.label = "done"

@@ -198,9 +198,7 @@ class TwoRefreshers(World):
     @property
     def in_the_window(self) -> bool:
         """Whether a crash fell between the server's commit and the replace: the documented loss."""
-        return any(
-            p.crashed and "the server's commit" in p.trail and "replace" not in p.trail for p in self.processes
-        )
+        return any(p.crashed and "the server's commit" in p.trail and "replace" not in p.trail for p in self.processes)
 
     def finish(self) -> None:
         assert self.disk.owner is None, "a lock was left behind"
@@ -208,7 +206,8 @@ class TwoRefreshers(World):
         assert numbers == sorted(numbers), f"the store went backwards: {numbers}"
         survivors = [p for p in self.processes if not p.crashed]
         if self.in_the_window:
-            assert all(isinstance(p.error, (LoginRequired, LockTimeout)) for p in survivors), [p.error for p in survivors]
+            errors = [p.error for p in survivors]
+            assert all(isinstance(error, (LoginRequired, LockTimeout)) for error in errors), errors
             return
         assert self.server.reused == 0, "a used refresh token was sent again"
         assert len(self.server.requests) <= 1, f"{len(self.server.requests)} token requests for one life"
@@ -223,7 +222,7 @@ class TwoRefreshers(World):
 
 @pytest.mark.parametrize("crashes", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("whys", "left"),
+    "whys, left",
     [
         ((Why.NEEDED, Why.NEEDED), -1.0),
         ((Why.REFUSED, Why.REFUSED), 1800.0),

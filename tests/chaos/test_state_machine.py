@@ -6,6 +6,7 @@ number.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -110,13 +111,15 @@ class History(RuleBasedStateMachine):
         self.store = FileTokenStore(self.folder / "t.json")
         self.server = Server()
         self.seen = 0
-        self._patches = [
-            mock.patch(f"aries_auth.{module}.monotonic", lambda: self.now) for module in ("source", "renewal", "saving")
-        ]
+        modules = ("source", "renewal", "saving")
+        self._patches = [mock.patch(f"aries_auth.{module}.monotonic", self.monotonic) for module in modules]
         for patch in self._patches:
             patch.start()
         self.processes = [self.process() for _ in range(3)]
         self.store.save(self.server.log_in(self.now))
+
+    def monotonic(self) -> float:
+        return self.now
 
     def process(self) -> TokenSource:
         session = requests.Session()
@@ -182,10 +185,8 @@ class History(RuleBasedStateMachine):
 
     @rule(who=who)
     def refresh(self, who: int) -> None:
-        try:
+        with contextlib.suppress(LoginRequired, TokenRequestError):
             drive(self.processes[who].refresh(self.now, "requests"))
-        except (LoginRequired, TokenRequestError):
-            pass
         self.quiet()
 
     @rule(seconds=st.sampled_from([0.5, 31.0, 200.0, 1500.0, 3290.0, 3300.0, 3595.0, 3601.0, 90_000.0]))

@@ -23,7 +23,7 @@ PROCESSES = [("--threads", "4")] * 12
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def aries() -> Iterator[AriesSandbox]:
     with AriesSandbox() as aries:
         yield aries
@@ -37,7 +37,7 @@ class Crowds:
             subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.chaos.crowd", "--client-id", aries.client_id),
-                    *("--client-secret", aries.client_secret, "--redirect-uri", aries.redirect_uri),
+                    *(f"--client-secret={aries.client_secret}", "--redirect-uri", aries.redirect_uri),
                     *("--store", str(store), "--token-url", aries.token_url, "--api", aries.api_url),
                     *crowd,
                     *extra,
@@ -77,7 +77,7 @@ class Crowds:
 
 
 @pytest.mark.parametrize(
-    ("crowds", "calls"),
+    "crowds, calls",
     [
         pytest.param([THREADS], 64, id="64 threads"),
         pytest.param([TASKS], 200, id="200 asyncio tasks"),

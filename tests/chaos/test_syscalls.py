@@ -35,7 +35,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Call:
-    """The nth call of its name that the refresh makes on the store, and whether it comes after the endpoint's commit."""
+    """The nth call of its name of the refresh on the store, and whether it comes after the endpoint's commit."""
 
     name: str
     nth: int

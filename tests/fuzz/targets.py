@@ -30,6 +30,11 @@ def _is_safe(token: Token) -> None:
     assert held.fresh_until <= held.last_call_at <= held.expires_at
 
 
+def _can_be_shown(error: AriesAuthError) -> None:
+    assert str(error).isprintable()
+    assert not any(secret in str(error) for secret in SECRETS)
+
+
 def answer(data: bytes) -> None:
     """The body of a successful token answer."""
     document = oauth.parse_answer(Answer(200, {}, data), REQUEST)
@@ -88,7 +93,7 @@ def endpoint(data: bytes) -> None:
         try:
             check()
         except AriesAuthError as exc:
-            assert str(exc).isprintable()
+            _can_be_shown(exc)
 
 
 def retry_after(data: bytes) -> None:
@@ -98,7 +103,13 @@ def retry_after(data: bytes) -> None:
 
 
 TARGETS: tuple[Callable[[bytes], None], ...] = (
-    answer, refusal, callback, stored, origin, endpoint, retry_after,
+    answer,
+    refusal,
+    callback,
+    stored,
+    origin,
+    endpoint,
+    retry_after,
 )
 
 
@@ -109,5 +120,4 @@ def one(data: bytes) -> None:
     try:
         TARGETS[data[0] % len(TARGETS)](data[1:])
     except AriesAuthError as exc:
-        assert str(exc).isprintable()
-        assert not any(secret in str(exc) for secret in SECRETS)
+        _can_be_shown(exc)
