@@ -6,18 +6,19 @@ import logging
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, NamedTuple, Sequence
 
 import httpx
 import requests
 import requests.auth
 
-from aries_auth import settings, transport
-from aries_auth.body import Bookmark, bookmark_of_body, bookmark_of_stream
-from aries_auth.errors import AriesAuthError, ConfigurationError, InsecureTransportError, LoginRequired
+from aries_auth import notebook, settings, transport
+from aries_auth.body import Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.errors import ConfigurationError, LoginRequired
 from aries_auth.flight import Steps, drive, drive_async
+from aries_auth.origins import Origins
 from aries_auth.policy import REFRESH_MARGIN, Held
-from aries_auth.settings import Client, ClientSecret, Origin, SecretSource
+from aries_auth.settings import Client, ClientSecret, SecretSource
 from aries_auth.source import TokenSource
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
@@ -36,45 +37,11 @@ else:
 logger = logging.getLogger("aries_auth")
 
 
-
-class _Ready:
+class _Ready(NamedTuple):
     """What a first call works out from parameters and environment, and every later one uses."""
 
-    __slots__ = ("http_hosts", "keys", "origins", "prefixes", "source")
-
-    def __init__(self, source: TokenSource, origins: tuple[Origin, ...]) -> None:
-        self.source = source
-        self.origins = frozenset(origins)
-        # An exact short cut for URLs that are written the usual way; the rest is parsed and compared.
-        self.prefixes = tuple(prefix for origin in origins for prefix in origin.prefixes)
-        self.keys = frozenset(key for origin in origins for key in _httpx_keys(origin))
-        self.http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
-
-    def lists(self, url: str) -> bool:
-        """Whether a URL is of a listed origin.
-
-        Raises:
-            InsecureTransportError: it is an ``http`` URL of a listed host.
-        """
-        if url.startswith(self.prefixes):
-            return True
-        origin = settings.request_origin(url)
-        if origin is None:
-            return False
-        return origin in self.origins or self._refuse_http(origin.scheme, origin.host)
-
-    def lists_httpx(self, url: Any) -> bool:
-        """The same for a URL of httpx, which compares the very parts that it connects to."""
-        if (url.scheme, url.raw_host, url.port) in self.keys:
-            return True
-        return self._refuse_http(url.scheme, url.raw_host.decode("ascii", "replace"))
-
-    def _refuse_http(self, scheme: str, host: str) -> bool:
-        if scheme == "http" and host in self.http_hosts:
-            raise InsecureTransportError(
-                f"A request to {host} by plain http would show its token to the network; it was not sent. Use https."
-            )
-        return False
+    source: TokenSource
+    origins: Origins
 
 
 class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
@@ -102,6 +69,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     A call raises `LoginRequired` when a person has to log in, `TokenRequestError` when there is no living token and
     none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
     """
+
+    # Only an object that has been used has one of its own.
+    _ready: _Ready | None = None
 
     def __init__(
         self,
@@ -133,7 +103,6 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         self._timeout = settings.check_seconds("timeout", timeout)
         transport.check_client(token_client)
         self._token_client = token_client
-        self._ready: _Ready | None = None
 
     # requests
 
@@ -146,7 +115,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
                 "await auth.get_token_async()."
             )
         ready = self._ready or self._prepare()
-        if not ready.lists(r.url or ""):
+        if not ready.origins.admit(r.url or ""):
             return r
         held = ready.source.hot
         now = time.time()
@@ -165,19 +134,25 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
         if response.status_code != 401:
             return response
-        request = response.request
+        request, connection = response.request, getattr(response, "connection", None)
         sent = _bearer(request.headers.get("Authorization"))
         ready = self._ready or self._prepare()
-        if sent is None or request.url is None or not _is_listed(ready, request.url):
+        if sent is None or not ready.origins.cover(request.url or ""):
             return response
-        held = drive(self._renewed(ready, sent, "requests"))
-        if held is None or not (request.body is None or (bookmark or bookmark_of_body(request.body)).rewind()):
+        try:
+            held = drive(self._renewed(ready, sent, "requests"))
+        except BaseException:
+            response.close()
+            raise
+        # The bookmark is that of the first hop; a redirect may have dropped the body.
+        kept = bookmark_of_body(None) if request.body is None else bookmark or bookmark_of_body(request.body)
+        if held is None or connection is None or not kept.rewind():
             return response
-        _drain(response)
+        drain(response)
         # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
         response.request = request.copy()
         request.headers["Authorization"] = held.authorization
-        resent: requests.Response = response.connection.send(request, **options)  # type: ignore[attr-defined]
+        resent: requests.Response = connection.send(request, **options)
         resent.history.append(response)
         resent.request = request
         return resent
@@ -187,7 +162,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Put the token on a request of an ``httpx.Client``, and send it once more where it was refused."""
         ready = self._ready or self._prepare()
-        if not ready.lists_httpx(request.url):
+        if not ready.origins.admit_httpx(request.url):
             yield request
             return
         held = ready.source.hot
@@ -196,16 +171,17 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             held = drive(ready.source.get(now, _library(request)))
         request.headers["Authorization"] = held.authorization
         bookmark = bookmark_of_stream(request.stream)
-        response = yield request
-        if response.status_code == 401:
-            again = drive(self._resend(ready, request, response, bookmark))
-            if again is not None:
-                yield again
+        response, resent = (yield request), None
+        while response.status_code == 401 and response.request is not resent:
+            resent = drive(self._resend(ready, request, response, bookmark))
+            if resent is None:
+                return
+            response = yield resent
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an ``httpx.AsyncClient``, on asyncio and on trio."""
         ready = self._ready or self._prepare()
-        if not ready.lists_httpx(request.url):
+        if not ready.origins.admit_httpx(request.url):
             yield request
             return
         held = ready.source.hot
@@ -214,17 +190,18 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             held = await drive_async(ready.source.get(now, _library(request)))
         request.headers["Authorization"] = held.authorization
         bookmark = bookmark_of_stream(request.stream)
-        response = yield request
-        if response.status_code == 401:
-            again = await drive_async(self._resend(ready, request, response, bookmark))
-            if again is not None:
-                yield again
+        response, resent = (yield request), None
+        while response.status_code == 401 and response.request is not resent:
+            resent = await drive_async(self._resend(ready, request, response, bookmark))
+            if resent is None:
+                return
+            response = yield resent
 
     def _resend(self, ready: _Ready, request: Any, response: Any, bookmark: Bookmark) -> Steps[Any]:
         # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
         refused = response.request
         sent = _bearer(refused.headers.get("Authorization"))
-        if sent is None or (refused.url.scheme, refused.url.raw_host, refused.url.port) not in ready.keys:
+        if sent is None or not ready.origins.cover_httpx(refused.url):
             return None
         held = yield from self._renewed(ready, sent, _library(refused))
         if held is None:
@@ -243,7 +220,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             held = yield from ready.source.renew(sent, time.time(), library)
         except (LoginRequired, ConfigurationError):
             raise
-        except AriesAuthError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
             logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
             return None
         return None if Secret(held.token.access_token) == sent else held
@@ -292,11 +269,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             token_client=self._token_client,
             login_command=settings.login_command(self._profile, store),
         )
-        ready = _Ready(source, settings.api_origins(self._api_origins))
+        ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
-        if self.__dict__.get("_ready") is None:
-            self.__dict__["_ready"] = ready
-        return self.__dict__["_ready"]  # type: ignore[no-any-return]
+        return self.__dict__.setdefault("_ready", ready)  # type: ignore[no-any-return]
 
     def __getstate__(self) -> Mapping[str, Any]:
         if self._token_client is not None and not isinstance(self._token_client, requests.Session):
@@ -304,48 +279,24 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
                 "An AriesAuth with an httpx.Client as token_client can't be pickled or copied, since the client can't. "
                 "Use a requests.Session, or make the AriesAuth where it is used."
             )
-        return {**self.__dict__, "_ready": None}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state)
+        return {name: value for name, value in self.__dict__.items() if name != "_ready"}
 
     def __repr__(self) -> str:
         token = self.token
         client_id = self._client.client_id or (token and token.client_id)
-        where = f"store={self._where()!r}" if self._store is not None else f"profile={self._profile!r}"
+        store: Any = self._store
+        where = f"profile={self._profile!r}" if store is None else f"store={store_name(store)!r}"
         expires_at = None if token is None else token.expires_at
         return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
 
-    def _where(self) -> str:
-        return str(self._store) if isinstance(self._store, (str, os.PathLike)) else store_name(self._store)  # type: ignore[arg-type]
+    def _repr_html_(self) -> str:
+        return notebook.table(self.token, self._profile, self._store)
 
 
 def _library(request: Any) -> str:
     return transport.type_library(request) or "httpx"
 
 
-def _httpx_keys(origin: Origin) -> list[tuple[str, bytes, int | None]]:
-    host = origin.host.encode("ascii")
-    default = settings.DEFAULT_PORTS[origin.scheme] == origin.port
-    return [(origin.scheme, host, origin.port), *([(origin.scheme, host, None)] if default else [])]
-
-
-def _is_listed(ready: _Ready, url: str) -> bool:
-    try:
-        return ready.lists(url)
-    except InsecureTransportError:
-        return False
-
-
-def _bearer(header: str | None) -> Secret | None:
+def _bearer(header: Any) -> Secret | None:
     scheme, _, value = (header or "").partition(" ")
     return Secret(value) if scheme.lower() == "bearer" and value else None
-
-
-def _drain(response: requests.Response) -> None:
-    """Read a 401 to its end, so that its connection can be used again."""
-    try:
-        _ = response.content
-    except (requests.RequestException, RuntimeError):  # broken off, or read by another hook
-        pass
-    response.close()

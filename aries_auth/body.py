@@ -1,10 +1,13 @@
-"""Whether a request's body can be sent a second time, and how to bring it back to where it stood."""
+"""Bodies: whether a request's can be sent a second time, and how; and a refused response's, read to its end."""
 
 from __future__ import annotations
 
 import collections.abc
 import inspect
+from contextlib import suppress
 from typing import Any, Iterator
+
+import requests
 
 
 class Bookmark:
@@ -63,7 +66,11 @@ def _bookmark(body: Any) -> Bookmark:
             return Bookmark(replayable=True, positions=((body, body.tell()),))
         except (OSError, ValueError, AttributeError):
             return _ONCE
-    if hasattr(body, "read") or hasattr(body, "aread") or isinstance(body, (collections.abc.Iterator, collections.abc.AsyncIterator)):
+    if (
+        hasattr(body, "read")
+        or hasattr(body, "aread")
+        or isinstance(body, (collections.abc.Iterator, collections.abc.AsyncIterator))
+    ):
         return _ONCE
     # A list, say, gives a new iterator each time.
     return Bookmark(replayable=isinstance(body, (collections.abc.Iterable, collections.abc.AsyncIterable)))
@@ -77,3 +84,10 @@ def _is_seekable(file: Any) -> bool:
         return seekable is None or seekable() is True
     except (OSError, ValueError):
         return False
+
+
+def drain(response: requests.Response) -> None:
+    """Read a 401 to its end, so that its connection can be used again."""
+    with suppress(requests.RequestException, RuntimeError):  # broken off, or read by another hook
+        _ = response.content
+    response.close()

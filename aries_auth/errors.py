@@ -6,7 +6,9 @@ what to do next; it never holds a client secret, an authorization code or a toke
 
 from __future__ import annotations
 
+import json
 from typing import Any, Iterable
+from urllib.parse import quote, quote_plus
 
 _LONGEST_FOREIGN_TEXT = 500
 _MASK = "[hidden]"
@@ -44,11 +46,8 @@ class _OAuthError(AriesAuthError):
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
+        # Into __dict__, which BaseException pickles and copies besides its positional arguments.
         self.__dict__.update(fields)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles its positional arguments alone; multiprocessing would lose the fields.
-        return _rebuild, (type(self), str(self), dict(self.__dict__))
 
 
 class AuthorizationError(_OAuthError):
@@ -98,19 +97,26 @@ class TokenRequestError(_OAuthError):
         )
 
 
-def _rebuild(error_type: type[_OAuthError], message: str, fields: dict[str, Any]) -> _OAuthError:
-    return error_type(message, **fields)
-
-
 def printable(text: object, secrets: Iterable[str] = ()) -> str:
     """Text from elsewhere made fit for a message: secrets masked, control characters escaped, length bounded.
 
-    A server may echo the secret or the token that it was sent, and a terminal obeys escape sequences.
+    A server may echo the secret or the token that it was sent, as it came or escaped for a URL or for JSON, and a
+    terminal obeys escape sequences.
     """
     shown = str(text)
-    for secret in secrets:
-        if secret:
-            shown = shown.replace(secret, _MASK)
+    forms = {form for secret in secrets if secret for form in (secret, *_escaped(secret))}
+    # The longest first: one secret may be the beginning of another.
+    for form in sorted(forms, key=len, reverse=True):
+        shown = shown.replace(form, _MASK)
     if len(shown) > _LONGEST_FOREIGN_TEXT:
         shown = shown[:_LONGEST_FOREIGN_TEXT] + "…"
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
+
+
+def _escaped(secret: str) -> Iterable[str]:
+    return (
+        quote(secret, errors="surrogatepass"),
+        quote(secret, safe="", errors="surrogatepass"),
+        quote_plus(secret, errors="surrogatepass"),
+        json.dumps(secret)[1:-1],
+    )

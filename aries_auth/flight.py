@@ -41,37 +41,57 @@ class Flight(Generic[T]):
     def __init__(self, work: Callable[[Flight[T]], T]) -> None:
         self._work: Callable[[Flight[T]], T] | None = work
         self._lock = threading.Lock()
-        self._done = threading.Event()
+        self._done = False
         self._callbacks: list[Callable[[], object]] = []
-        self._waiting = 0
+        # Who has undertaken to get it a thread, and who waits: objects of their own rather than a flag and a number,
+        # so that a Ctrl-C between two lines can be made good whether or not the line before it ran.
+        self._starter: object = None
+        self._queued = False
+        self._waiters: set[object] = set()
         self._result: T | None = None
         self._error: BaseException | None = None
 
     @property
     def done(self) -> bool:
         """Whether the result is there."""
-        return self._done.is_set()
+        return self._done
 
     def start(self) -> None:
         """Run in a thread of its own, now; nothing happens where it runs already."""
-        work = self._claim()
-        if work is None:
-            return
+        starter = object()
         try:
-            FlightThread(target=self._run, args=(work,), name="aries-auth-refresh", daemon=False).start()
+            with self._lock:
+                if self._work is None or self._starter is not None:
+                    return
+                self._starter = starter
+            with _interruptible():
+                FlightThread(target=self.run_here, name="aries-auth-refresh", daemon=False).start()
         except RuntimeError:
-            # No more threads, or none any more at the interpreter's end: better slow than not at all.
-            self._run(work)
+            # No more threads, or (from Python 3.12 on) none once the main thread has ended: better here than never.
+            self.run_here()
+        except BaseException:
+            # Ctrl-C: whether the thread has begun is not to be known. The next one starts another; one of them runs it.
+            if self._starter is starter:
+                self._starter = None
+            raise
 
     def start_in_background(self) -> None:
         """Run when fewer than `MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
-        _crew.submit(self)
+        if not self._queued and self._starter is None:
+            _crew.submit(self)
+            self._queued = True  # after: a Ctrl-C in between queues it a second time, which does nothing
 
     def run_here(self) -> None:
         """Run in the calling thread, unless it runs already."""
         work = self._claim()
-        if work is not None:
-            self._run(work)
+        if work is None:
+            return
+        try:
+            result = work(self)
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+            self._finish(None, exc)
+        else:
+            self._finish(result, None)
 
     def call_off(self) -> None:
         """End work that was not started, as the interpreter is ending."""
@@ -79,24 +99,31 @@ class Flight(Generic[T]):
             self._finish(None, TokenRequestError("The interpreter is ending.", retryable=True))
 
     def wait(self, timeout: float) -> bool:
-        """Wait in a thread, at most `timeout` seconds; returns whether the result is there."""
-        with self._counted():
-            if sys.platform != "win32":
-                return self._done.wait(timeout)
-            # There a wait is deaf to Ctrl-C until it ends.
-            deadline = monotonic() + timeout
-            while not self._done.wait(max(0.0, min(_GLANCE, deadline - monotonic()))):
-                if monotonic() >= deadline:
-                    return False
-            return True
+        """Start the work unless it runs, and wait in a thread; returns whether the result is there in time.
+
+        The waiter is counted before the work starts: at the interpreter's end, work that nobody waits for stops.
+        """
+        waiter = object()
+        try:
+            self._waiters.add(waiter)
+            self.start()
+            self._wait_thread(timeout)
+        finally:
+            self._waiters.discard(waiter)
+        return self.done
 
     async def wait_async(self, timeout: float) -> bool:
-        """Wait in an asyncio or trio task, at most `timeout` seconds; returns whether the result is there."""
-        with self._counted():
+        """`wait` in an asyncio or trio task."""
+        waiter = object()
+        try:
+            self._waiters.add(waiter)
+            self.start()
             if _in_trio():
                 await self._wait_trio(timeout)
             else:
                 await self._wait_asyncio(timeout)
+        finally:
+            self._waiters.discard(waiter)
         return self.done
 
     def result(self) -> T:
@@ -111,7 +138,7 @@ class Flight(Generic[T]):
 
     def should_stop(self) -> bool:
         """Whether nothing new should be begun: the interpreter is ending and nobody waits for this."""
-        return not self._waiting and interpreter_ending()
+        return not self._waiters and interpreter_ending()
 
     def pause(self, seconds: float) -> bool:
         """Sleep so many seconds; returns at once, and False, when nothing new should be begun."""
@@ -128,18 +155,10 @@ class Flight(Generic[T]):
             work, self._work = self._work, None
             return work
 
-    def _run(self, work: Callable[[Flight[T]], T]) -> None:
-        try:
-            result = work(self)
-        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
-            self._finish(None, exc)
-        else:
-            self._finish(result, None)
-
     def _finish(self, result: T | None, error: BaseException | None) -> None:
         self._result, self._error = result, error
         with self._lock:
-            self._done.set()
+            self._done = True
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             # The waiter's loop may have ended meanwhile; trio's error for that is a RuntimeError, too.
@@ -148,20 +167,23 @@ class Flight(Generic[T]):
 
     def _when_done(self, callback: Callable[[], object]) -> None:
         with self._lock:
-            if not self._done.is_set():
+            if not self._done:
                 self._callbacks.append(callback)
                 return
         callback()
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._lock:
-            self._waiting += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._waiting -= 1
+    def _wait_thread(self, timeout: float) -> None:
+        # A bare lock and not an Event: a Ctrl-C as that takes its own lock would leave it locked, and us hanging.
+        gate = threading.Lock()
+        gate.acquire()
+        self._when_done(gate.release)
+        if sys.platform != "win32":
+            gate.acquire(timeout=timeout)
+            return
+        # There a wait is deaf to Ctrl-C until it ends.
+        deadline = monotonic() + timeout
+        while not gate.acquire(timeout=max(0.0, min(_GLANCE, deadline - monotonic()))) and monotonic() < deadline:
+            pass
 
     async def _wait_asyncio(self, timeout: float) -> None:
         loop = asyncio.get_running_loop()
@@ -208,14 +230,24 @@ async def drive_async(steps: Steps[R]) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Around the start of a thread, which makes a RuntimeError of a Ctrl-C that comes as its wait lets go of a lock."""
+    try:
+        yield
+    except RuntimeError as exc:
+        interruption = exc.__context__
+        if isinstance(interruption, (KeyboardInterrupt, SystemExit)):
+            raise interruption from None
+        raise
+
+
 def interpreter_ending() -> bool:
     """Whether the program is over: no thread but daemons and ours is left."""
     main = threading.main_thread()
     if main.is_alive():
         return False
-    return all(
-        thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate()
-    )
+    return all(thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate())
 
 
 def _in_trio() -> bool:
@@ -243,19 +275,21 @@ class _Crew:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: deque[Flight[Any]] = deque()
-        self._running = 0
+        self._threads: set[threading.Thread] = set()
 
     def submit(self, flight: Flight[Any]) -> None:
-        with self._lock:
-            if self._running >= MOST_IN_BACKGROUND:
-                self._queue.append(flight)
-                return
-            self._running += 1
+        thread = FlightThread(target=self._work_off, args=(flight,), name="aries-auth-refresh", daemon=False)
         try:
-            FlightThread(target=self._work_off, args=(flight,), name="aries-auth-refresh", daemon=False).start()
-        except RuntimeError:
+            # Started under the lock: who is not alive then has ended, or a Ctrl-C kept it from starting.
             with self._lock:
-                self._running -= 1
+                self._threads = {other for other in self._threads if other.is_alive()}
+                if len(self._threads) >= MOST_IN_BACKGROUND:
+                    self._queue.append(flight)
+                else:
+                    self._threads.add(thread)
+                    with _interruptible():
+                        thread.start()
+        except RuntimeError:  # no more threads to be had
             flight.call_off()
 
     def _work_off(self, flight: Flight[Any] | None) -> None:
@@ -266,7 +300,8 @@ class _Crew:
                 flight.run_here()
             with self._lock:
                 flight = self._queue.popleft() if self._queue else None
-                self._running -= flight is None
+                if flight is None:
+                    self._threads.discard(threading.current_thread())
 
 
 _crew = _Crew()

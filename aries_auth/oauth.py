@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from aries_auth.errors import AuthorizationError, TokenRequestError, printable
 from aries_auth.token import Secret
 
 AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
-TOKEN_URL = "https://api.aries.com/v1/oauth2/token"  # noqa: S105 - an address, not a password
+TOKEN_URL = "https://api.aries.com/v1/oauth2/token"
 API_ORIGIN = "https://api.aries.com"
 
 SCOPES = (
@@ -33,18 +33,10 @@ SCOPES = (
 )
 
 # DESIGN section 7, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
-_OTHER_CAUSES = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "validation",
-        "rate_limit",
-        "internal",
-    }
-)
+_OTHER_CAUSES = frozenset({
+    "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+    "validation", "rate_limit", "internal",
+})  # fmt: skip
 _LATER = frozenset({408, 425, 429})
 
 
@@ -80,9 +72,7 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-def authorization_url(
-    authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str
-) -> str:
+def authorization_url(authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
     """Where to send the user's browser (RFC 6749 section 4.1.1)."""
     query = urlencode(
         {
@@ -109,8 +99,7 @@ def code_request(url: str, credentials: Credentials, code: Secret) -> TokenReque
 
 def refresh_request(url: str, credentials: Credentials, refresh_token: Secret) -> TokenRequest:
     """A refresh (RFC 6749 section 6) with all five fields that Aries requires."""
-    body = _body("refresh_token", credentials, refresh_token=refresh_token.reveal())
-    return TokenRequest(url, "refresh_token", body)
+    return TokenRequest(url, "refresh_token", _body("refresh_token", credentials, refresh_token=refresh_token.reveal()))
 
 
 def _body(grant_type: str, credentials: Credentials, **grant: str) -> dict[str, str]:
@@ -132,20 +121,20 @@ def parse_callback(response: Secret, *, redirect_uri: str, state: str) -> Secret
         AuthorizationError: the state is not ours, the authorization was denied, the address is not the redirect
             URI, or there is not exactly one code.
     """
-    address, pairs = _split_callback(response)
+    is_ours, pairs = _split_callback(response, redirect_uri)
     if not state_matches(pairs, state):
         raise AuthorizationError(
             "The callback's state is not the one of this login, so it may be forged; nothing was sent. "
             "Start the login again and use the address of that very login."
         )
-    if not _same_address(address, redirect_uri):
+    if not is_ours:
         raise AuthorizationError(
             f"The callback went to another address than the redirect URI {printable(redirect_uri)}; nothing was "
             "sent. Paste the whole address that the browser ended on."
         )
     error = _values(pairs, "error")
     if error:
-        raise _denied(error[0], _values(pairs, "error_description"))
+        raise _denied(error[0], pairs)
     codes = _values(pairs, "code")
     if len(codes) != 1 or not codes[0].reveal():
         raise AuthorizationError(
@@ -166,36 +155,31 @@ def callback_pairs(query: str) -> tuple[tuple[str, Secret], ...]:
     return tuple((name, Secret(value)) for name, value in parse_qsl(query, keep_blank_values=True))
 
 
-def _split_callback(response: Secret) -> tuple[SplitResult | None, tuple[tuple[str, Secret], ...]]:
+def _split_callback(response: Secret, redirect_uri: str) -> tuple[bool, tuple[tuple[str, Secret], ...]]:
+    """Whether a callback's address is the redirect URI, and its parameters."""
+    # What is pasted may have its code anywhere, so no part of it is handed to a frame that raises.
     try:
         parts = urlsplit(response.reveal().strip())
-        return parts._replace(query="", fragment=""), callback_pairs(parts.query)
+        return _address(parts) == _address(urlsplit(redirect_uri)), callback_pairs(parts.query)
     except ValueError:
-        return None, ()
+        return False, ()
+
+
+def _address(parts: SplitResult) -> tuple[str, str | None, int | None, str]:
+    port = {"https": 443, "http": 80}.get(parts.scheme) if parts.port is None else parts.port
+    return parts.scheme, parts.hostname, port, parts.path or "/"
 
 
 def _values(pairs: Iterable[tuple[str, Secret]], name: str) -> list[Secret]:
     return [value for key, value in pairs if key == name]
 
 
-def _same_address(address: SplitResult | None, redirect_uri: str) -> bool:
-    expected = urlsplit(redirect_uri)
-    try:
-        return address is not None and (
-            (address.scheme, address.hostname, _port(address), address.path or "/")
-            == (expected.scheme, expected.hostname, _port(expected), expected.path or "/")
-        )
-    except ValueError:
-        return False
-
-
-def _port(parts: SplitResult) -> int | None:
-    return parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-
-
-def _denied(error: Secret, descriptions: list[Secret]) -> AuthorizationError:
-    shown = printable(error.reveal())
-    description = printable(descriptions[0].reveal()) if descriptions else None
+def _denied(error: Secret, pairs: Iterable[tuple[str, Secret]]) -> AuthorizationError:
+    # Forged or not, such a callback may carry a code as well, and repeat it in the text.
+    codes = [code.reveal() for code in _values(pairs, "code")]
+    shown = printable(error.reveal(), codes)
+    descriptions = _values(pairs, "error_description")
+    description = printable(descriptions[0].reveal(), codes) if descriptions else None
     return AuthorizationError(
         f"Aries did not authorize the login: {shown}{f' ({description})' if description else ''}. "
         "Start it again and approve it there.",
@@ -210,7 +194,7 @@ def parse_answer(answer: Answer, request: TokenRequest) -> Mapping[str, Any]:
     Raises:
         TokenRequestError: it is not a JSON object.
     """
-    document = _json_object(answer.body)
+    document = _object(_json(answer.body)[1])
     if document is None:
         raise TokenRequestError(
             f"{request.url} answered {answer.status_code}, but not with a JSON object. If a proxy stands in between, "
@@ -223,18 +207,16 @@ def parse_answer(answer: Answer, request: TokenRequest) -> Mapping[str, Any]:
 def refusal(answer: Answer, request: TokenRequest) -> TokenRequestError:
     """The error for an answer that is no success, whatever of Aries' shapes its body has."""
     status, secrets = answer.status_code, request.secrets
-    fault = _Fault(_json_object(answer.body) or {})
-    error, description, request_id = (
-        None if text is None else printable(text, secrets) for text in (fault.error, fault.description, fault.request_id)
-    )
-    named = "" if error is None else f": {error}"
-    detail = "" if description is None else f" ({description})"
+    fault = _Fault(_object(_json(answer.body)[1]) or {})
+    named = (fault.error, fault.description, fault.request_id or answer.headers.get("x-request-id") or None)
+    error, description, request_id = (None if text is None else printable(text, secrets) for text in named)
+    detail = ("" if error is None else f": {error}") + ("" if description is None else f" ({description})")
     return TokenRequestError(
-        f"{request.url} answered {status}{named}{detail}. {_advice(status)}",
+        f"{request.url} answered {status}{detail}. {_advice(status)}",
         status_code=status,
         error=error,
         error_description=description,
-        request_id=request_id or _request_id(answer.headers, secrets),
+        request_id=request_id,
         retryable=is_later(status),
     )
 
@@ -255,7 +237,7 @@ def is_grant_refused(answer: Answer) -> bool:
     if not answer.body.strip():
         return True
     is_json, document = _json(answer.body)
-    names = _Fault(document if isinstance(document, dict) else {}).names
+    names = _Fault(_object(document) or {}).names
     return is_json and ("invalid_grant" in names or not names & _OTHER_CAUSES)
 
 
@@ -268,52 +250,44 @@ class _Fault:
     """What an error body names, in whichever of the documented shapes it comes."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        nested = document.get("error")
-        codes = _codes(document.get("codes"))
-        names: list[object] = list(codes)
-        if isinstance(nested, Mapping):
-            kinds = [nested.get("code"), nested.get("type")]
+        nested = _object(document.get("error"))
+        names = _codes(document.get("codes"))
+        if nested is not None:
+            kinds = [kind for kind in (_text(nested.get("code")), _text(nested.get("type"))) if kind]
+            self.error = kinds[0] if kinds else None
+            self.description = _text(nested.get("message"))
+            self.request_id = _text(nested.get("request_id"))
             names += kinds
-            self.error = next((str(kind) for kind in kinds if _is_text(kind)), None)
-            self.description = _optional(nested.get("message"))
-            self.request_id = _optional(nested.get("request_id"))
         else:
-            names.append(nested)
-            self.error = codes[0] if codes else _optional(nested)
-            self.description = _optional(document.get("error_description")) or (_optional(nested) if codes else None)
-            self.request_id = _optional(document.get("request_id"))
-        self.names = frozenset(str(name).lower() for name in names if _is_text(name))
+            flat = _text(document.get("error"))
+            self.error = names[0] if names else flat
+            self.description = _text(document.get("error_description")) or (flat if names else None)
+            self.request_id = _text(document.get("request_id"))
+            names += [flat] if flat else []
+        self.names = frozenset(name.lower() for name in names)
 
 
 def _codes(codes: object) -> list[str]:
-    items: list[Any] = list(codes) if isinstance(codes, (list, tuple)) else []  # pyright: ignore[reportUnknownArgumentType]
-    return [item["code"] for item in items if isinstance(item, Mapping) and _is_text(item.get("code"))]
+    items = cast("Sequence[Any]", codes if isinstance(codes, list) else [])
+    named = (_text((_object(item) or {}).get("code")) for item in items)
+    return [code for code in named if code]
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _optional(value: object) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
 def _json(body: bytes) -> tuple[bool, Any]:
-    # RecursionError: a body of a hundred thousand brackets.
+    # RecursionError: a body of a hundred thousand brackets. Not by the codec "utf-8-sig", which is a module to import:
+    # with no descriptor left, say, that fails, and the body may be the only copy of a rotated token.
     try:
-        return True, json.loads(body.decode("utf-8-sig"))
+        return True, json.loads(body.decode("utf-8").lstrip("\ufeff"))
     except (ValueError, RecursionError):
         return False, None
 
 
-def _json_object(body: bytes) -> Mapping[str, Any] | None:
-    document = _json(body)[1]
-    return document if isinstance(document, dict) else None
-
-
-def _request_id(headers: Mapping[str, str], secrets: Iterable[str]) -> str | None:
-    value = headers.get("x-request-id")
-    return printable(value, secrets) if value else None
+def _object(value: object) -> Mapping[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _advice(status: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from aries_auth.token import Token
@@ -25,6 +26,7 @@ _FIRST_BACK_OFF = 0.5
 _LONGEST_BACK_OFF = 8.0
 _FIRST_AHEAD_BACK_OFF = 1.0
 _LONGEST_AHEAD_BACK_OFF = 60.0
+_ABSURD_WAIT = 1e9
 
 
 class Use(enum.Enum):
@@ -59,9 +61,7 @@ class Held:
         return now < self.expires_at
 
 
-def hold(
-    token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None
-) -> Held:
+def hold(token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None) -> Held:
     """The token with its windows (DESIGN section 3, "Refresh ahead").
 
     Args:
@@ -144,9 +144,11 @@ def retry_after(value: str | None, now: float) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:12]), 1e9)
+        return min(float(text), _ABSURD_WAIT)
     try:
         date = parsedate_to_datetime(text)
-        return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    if date.tzinfo is None:  # without a zone, or with "-0000": HTTP's dates are UTC, not this machine's time
+        date = date.replace(tzinfo=timezone.utc)
+    return min(max(0.0, date.timestamp() - now), _ABSURD_WAIT)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import enum
 import hashlib
-import logging
 import math
+import os
 import random
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aries_auth import oauth, policy, transport
+from aries_auth.attempt import drop_inherited_connections
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.flight import Flight, monotonic
 from aries_auth.policy import Held
@@ -21,43 +21,11 @@ from aries_auth.saving import Saver
 from aries_auth.settings import Client
 from aries_auth.store import StoreEntry, TokenStore, store_name
 from aries_auth.token import Secret, Token
-
-logger = logging.getLogger("aries_auth")
+from aries_auth.watch import Watch
+from aries_auth.wish import Why, Wish
 
 _LOCK_SLICE = 0.25
 _NEVER_FRESH = Held(Token("none"), "", -math.inf, -math.inf, -math.inf)
-
-
-class Why(enum.Enum):
-    """Why a token is wanted."""
-
-    AHEAD = "inside its margin"
-    NEEDED = "expired or about to"
-    REFUSED = "answered with 401"
-    FORCED = "refresh() was called"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a caller wants, and what it saw.
-
-    Attributes:
-        why: the reason.
-        now: the caller's reading of the clock; the work goes by it, since the two clocks may disagree for ever.
-        known: the token that the caller found wanting, or None where it had none.
-        library: the library of the call.
-        at: the same instant on the clock that waits are measured with.
-    """
-
-    why: Why
-    now: float
-    known: Token | None
-    library: str
-    at: float = field(default_factory=monotonic)
-
-    def same_as(self, other: Wish) -> bool:
-        """Whether what fulfils this one fulfils the other."""
-        return self.why is other.why and self.known == other.known
 
 
 @dataclass(frozen=True)
@@ -89,8 +57,10 @@ class Renewal:
         self._token_url = token_url
         self._refresh_margin = refresh_margin
         self._token_client = token_client
+        self._client_owner = os.getpid()
         self._login_command = login_command
-        self._spread = random.random()  # noqa: S311 - spreads load, guards nothing
+        self._watch = Watch(store, login_command)
+        self._begun: float | None = None
         self._spent: set[bytes] = set()
         self._dead: bytes | None = None
         self.memory: Held | None = None
@@ -100,6 +70,7 @@ class Renewal:
     def start_over(self) -> None:
         """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
         self._working = threading.Lock()
+        self._spread = random.random()  # noqa: S311 - spreads load, guards nothing; forked workers must not line up
         self._remembered: _Remembered | None = None
         self._logged_out = False
         self.saver.start_over(self._working)
@@ -111,11 +82,22 @@ class Renewal:
         self.hot = self.memory if self.memory is not None and self.saver.idle else _NEVER_FRESH
 
     def work(self, wish: Wish, flight: Flight[Held]) -> Held:
-        """Fulfil a wish.
+        """Fulfil a wish, and tell what became of it when the store's lock is free again.
 
         Raises:
             AriesAuthError: it can't be fulfilled; see DESIGN section 3, "Failure".
         """
+        self._begun = None
+        try:
+            held = self._fulfil(wish, flight)
+        except Exception as exc:
+            self._watch.failed(wish, self._begun, exc)
+            raise
+        if self._begun is not None:
+            self._watch.refreshed(wish, self._begun)
+        return held
+
+    def _fulfil(self, wish: Wish, flight: Flight[Held]) -> Held:
         with self._working, ExitStack() as lock:
             held = self._look(wish, self._store)
             if held is not None:
@@ -124,7 +106,6 @@ class Renewal:
             entry = self._locked(lock, wish, flight)
             held = self._look(wish, entry)
             if held is not None:
-                logger.debug("Adopted the token that another holder of %s saved", store_name(self._store))
                 return held
             return self._refresh(wish, flight, entry, lock)
 
@@ -146,23 +127,21 @@ class Renewal:
         self._logged_out = stored is None
         if stored is None:
             return
-        if memory is None or (
-            policy.is_newer(stored, memory.token, now=wish.now) and _digest(stored) not in self._spent
-        ):
+        if memory is None:
             self._install(stored, wish.now)
+        elif policy.is_newer(stored, memory.token, now=wish.now) and _digest(stored) not in self._spent:
+            self._install(stored, wish.now)
+            self._watch.adopted()
 
     def _fulfils(self, held: Held, wish: Wish) -> bool:
         token, now = held.token, wish.now
-        if wish.why is Why.FORCED:
-            return wish.known is not None and token != wish.known
-        if wish.why is Why.AHEAD:
-            return token != wish.known
-        if wish.known is None:
-            return held.use(now) is not policy.Use.WAIT
-        if wish.why is Why.NEEDED:
-            return token != wish.known and held.lives(now)
-        refused = wish.known.access_token == token.access_token
-        return policy.is_young(token, now) if refused else held.lives(now)
+        if wish.why is Why.FIRST:
+            return True
+        if wish.known is None or token == wish.known:
+            return wish.why is Why.REFUSED and policy.is_young(token, now)
+        if wish.why is Why.REFUSED and token.access_token == wish.known.access_token:
+            return policy.is_young(token, now)
+        return wish.why is Why.AHEAD or held.lives(now)
 
     def _install(self, token: Token, now: float) -> None:
         self.memory = policy.hold(
@@ -174,6 +153,8 @@ class Renewal:
         )
         self._remembered = None
         self._warm()
+        if policy.lives(token, now):  # else a refresh follows, which may renew the refresh token
+            self._watch.look_at(token, now)
 
     # Refusing early
 
@@ -229,7 +210,8 @@ class Renewal:
         credentials = self._client.credentials(spent)
         entry.reserve()
         request = oauth.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
-        begun = monotonic()
+        self._own_client()
+        self._begun = begun = monotonic()
         outcome = transport.send(request, client=self._token_client, library=wish.library, pause=flight.pause)
         if outcome.error is not None or outcome.answer is None:
             return self._refused(wish, entry, spent, outcome)
@@ -244,13 +226,12 @@ class Renewal:
         if spent.refresh_token != token.refresh_token:
             self._spent.add(_digest(spent))
         self._install(token, wish.now + (monotonic() - wish.at))
-        logger.info(
-            "Refreshed the token in %s (%s)",
-            store_name(self._store),
-            wish.why.value,
-            extra={"reason": wish.why.name.lower(), "duration": monotonic() - begun, "outcome": "refreshed"},
-        )
         return self.memory  # type: ignore[return-value]
+
+    def _own_client(self) -> None:
+        if self._client_owner != os.getpid():
+            self._client_owner = os.getpid()
+            drop_inherited_connections(self._token_client)
 
     def _refused(self, wish: Wish, entry: StoreEntry, spent: Token, outcome: transport.Outcome) -> Held:
         error, answer = outcome.error, outcome.answer
@@ -262,6 +243,7 @@ class Renewal:
         self._dead = _digest(spent)
         held = self._look(wish, entry)  # one more look: somebody may have logged in without our lock
         if held is not None and held.token != spent:
+            self._begun = None  # adopted
             return held
         named = f" ({error.error})" if error.error else ""
         raise self._login_required(f"Aries refused the refresh token in {store_name(self._store)}{named}")
@@ -270,5 +252,3 @@ class Renewal:
 def _digest(token: Token) -> bytes:
     """What a refresh token is remembered by, once it must not be sent again."""
     return hashlib.sha256((token.refresh_token or "").encode()).digest()
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Callable
 
@@ -23,16 +23,17 @@ _LAST_TRIES = 3
 
 @dataclass(frozen=True)
 class _Unsaved:
-    """A token that could not be saved, and what was spent for it.
+    """A token that could not be saved, and the tokens that were spent since the last that could.
 
     `entry` and `lock` are there while the lock is kept: the store still shows the spent refresh token, and another
-    process that got the lock would send it.
+    process that got the lock would send it. `unreadable`: it showed nothing, because it could not be read.
     """
 
     token: Token
-    spent: Token
+    spent: tuple[Token, ...]
     entry: StoreEntry | None
     lock: ExitStack
+    unreadable: bool = False
 
 
 class Saver:
@@ -56,7 +57,7 @@ class Saver:
         self._due_at = 0.0
         unsaved = self._unsaved
         if unsaved is not None:
-            self._unsaved = _Unsaved(unsaved.token, unsaved.spent, None, ExitStack())
+            self._unsaved = replace(unsaved, entry=None, lock=ExitStack())
 
     @property
     def idle(self) -> bool:
@@ -76,8 +77,10 @@ class Saver:
         unsaved = self._unsaved
         if unsaved is None:
             return False
-        if unsaved.entry is not None or stored in (unsaved.token, unsaved.spent):
+        if unsaved.entry is not None or stored in (unsaved.token, *unsaved.spent):
             return True
+        if unsaved.unreadable and stored is None:
+            return True  # what could not be read was removed, which is no logout
         logger.info("%s was changed by somebody else; the token that could not be saved is given up", self._name)
         self._settle()
         return False
@@ -91,8 +94,10 @@ class Saver:
             if before is None:
                 logger.warning("The new token could not be saved; it is kept in memory and saved again soon: %s", exc)
             kept = lock.pop_all() if before is None or before.entry is None else before.lock
-            self._unsaved = _still_unsaved(token, spent, entry, kept)
-            self._start()
+            since = (spent,) if before is None else (*before.spent, before.token)
+            self._unsaved = _still_unsaved(token, since, entry, kept)
+            if not self._start():
+                self._last_tries()
         else:
             self._settle()
 
@@ -105,24 +110,33 @@ class Saver:
     def _name(self) -> str:
         return store_name(self._store)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Whether a thread saves again; from Python 3.12 on, none can be had once the main thread has ended."""
         self._due_at = monotonic() + policy.SAVE_INTERVAL
         if self._flight is None or self._flight.done:
             self._flight = Flight(self._save_again)
-            self._flight.start_in_background()
+        self._flight.start_in_background()
+        return not self._flight.done
 
     def _save_again(self, flight: Flight[None]) -> None:
         end = monotonic() + _SAVING_AGAIN
-        last_tries = _LAST_TRIES
-        while self._unsaved is not None and monotonic() < end and last_tries:
-            if not flight.pause(policy.SAVE_INTERVAL):
-                # The interpreter is ending, and with it the only copy of the token.
-                if last_tries < _LAST_TRIES:
-                    time.sleep(policy.SAVE_INTERVAL)
-                last_tries -= 1
-            self._due_at = monotonic() + policy.SAVE_INTERVAL
+        # While the lock is kept, everybody else waits for us: no use of this object may come to save it then.
+        while self._unsaved is not None and (monotonic() < end or self._unsaved.entry is not None):
+            going_on = flight.pause(policy.SAVE_INTERVAL)
             with self._working:
+                self._due_at = monotonic() + policy.SAVE_INTERVAL
+                if not going_on:
+                    self._last_tries()
+                    return
                 self._try_again()
+
+    def _last_tries(self) -> None:
+        """The interpreter is ending, and with it the only copy of the token."""
+        for left in reversed(range(_LAST_TRIES)):
+            self._try_again()
+            if self._unsaved is None or not left:
+                return
+            time.sleep(policy.SAVE_INTERVAL)
 
     def _try_again(self) -> None:
         unsaved = self._unsaved
@@ -152,14 +166,15 @@ class Saver:
         self._changed()
 
 
-def _still_unsaved(token: Token, spent: Token, entry: StoreEntry, lock: ExitStack) -> _Unsaved:
-    """Keep the lock while the store shows the spent token; let it go where the new one is there or nothing is to be read."""
+def _still_unsaved(token: Token, spent: tuple[Token, ...], entry: StoreEntry, lock: ExitStack) -> _Unsaved:
+    """Keep the lock while the store shows the spent token; not where the new one is there, or nothing is to be read."""
     try:
         kept = entry.load() != token
+        unreadable = False
     except Exception:  # noqa: BLE001 - a lost connection has lost the lock, and a broken file shows nobody a token
-        kept = False
+        kept, unreadable = False, True
     if kept:
         return _Unsaved(token, spent, entry, lock)
     with suppress(Exception):
         lock.close()
-    return _Unsaved(token, spent, None, ExitStack())
+    return _Unsaved(token, spent, None, ExitStack(), unreadable)

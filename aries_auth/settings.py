@@ -11,10 +11,11 @@ import math
 import os
 import re
 import shlex
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Sequence, Union
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Callable, Sequence, Union, cast
+from urllib.parse import urlsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
 from aries_auth.oauth import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL, Credentials
@@ -25,7 +26,9 @@ ClientSecret = Union[str, Callable[[], str], None]
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _PROFILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
-_NETLOC = re.compile(r"[A-Za-z0-9._~:\[\]-]+\Z")
+_AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?\Z")
+# What every wait of threading, asyncio and trio takes, on every platform.
+_LONGEST_WAIT = threading.TIMEOUT_MAX / 2
 
 
 @dataclass(frozen=True)
@@ -50,24 +53,17 @@ class SecretSource:
     __slots__ = ("_given",)
 
     def __init__(self, client_secret: ClientSecret) -> None:
-        self._given = Secret(client_secret) if isinstance(client_secret, str) else client_secret
+        self._given: Any = Secret(client_secret) if isinstance(client_secret, str) else client_secret
 
     def check(self) -> None:
-        """Refuse what can't be a secret.
-
-        Raises:
-            ConfigurationError: it is neither None, a text that is not empty, nor a callable.
-        """
-        given = self._given
-        if not (given is None or callable(given) or (isinstance(given, Secret) and given.reveal())):
+        """Raise ConfigurationError for what is neither None, a text that is not empty, nor a callable."""
+        # No local variable holds what was given: it may be bytes, and the frame that refuses them would show them.
+        is_text = isinstance(self._given, Secret) and self._given.reveal() != ""
+        if not (self._given is None or is_text or callable(self._given)):
             raise ConfigurationError("client_secret must be a text that is not empty, or a callable that returns one.")
 
     def read(self) -> Secret:
-        """The secret, now.
-
-        Raises:
-            ConfigurationError: there is none, it is empty, or its file or callable failed.
-        """
+        """The secret, now; ConfigurationError where there is none, it is empty, or its file or callable failed."""
         given = self._given
         secret = given if isinstance(given, Secret) else _secret_of_environment() if given is None else _called(given)
         if secret is None:
@@ -78,40 +74,33 @@ class SecretSource:
         return "SecretSource(hidden)"
 
 
-def _called(given: Callable[[], str]) -> Secret:
-    fault, secret = "", None
+def _called(given: Callable[[], Any]) -> Secret:
+    fault = "returned no text"
     try:
-        value = given()
-        if isinstance(value, str) and value:  # pyright: ignore[reportUnnecessaryIsInstance]
-            secret = Secret(value)
-        else:
-            fault = "returned no text"
-        value = ""
+        secret = Secret(given())
+        if isinstance(secret.reveal(), str) and secret.reveal():  # pyright: ignore[reportUnnecessaryIsInstance]
+            return secret
     except Exception as exc:  # noqa: BLE001 - whatever a keyring or a cloud client raises; its frames hold secrets
         fault = f"raised {type(exc).__name__}"
-    if secret is None:
-        raise ConfigurationError(f"The client_secret callable {fault}. Call it by hand to see why.")
-    return secret
+    raise ConfigurationError(f"The client_secret callable {fault}. Call it by hand to see why.")
 
 
 def _secret_of_environment() -> Secret | None:
-    text = variable("ARIES_CLIENT_SECRET")
-    if text is not None:
-        return Secret(text)
+    if variable("ARIES_CLIENT_SECRET") is not None:
+        return Secret(os.environ["ARIES_CLIENT_SECRET"])
     path = variable("ARIES_CLIENT_SECRET_FILE")
     if path is None:
         return None
-    fault = ""
+    fault = "it is empty"
     try:
-        secret = Secret(Path(path).read_text(encoding="utf-8").rstrip())
+        # With a signature, as editors of Windows write it.
+        secret = Secret(Path(path).read_text(encoding="utf-8-sig").rstrip())
+        if secret.reveal():
+            return secret
     except UnicodeDecodeError:
         fault = "it is not UTF-8 text"
     except OSError as exc:
         fault = exc.strerror or type(exc).__name__
-    else:
-        if secret.reveal():
-            return secret
-        fault = "it is empty"
     raise ConfigurationError(f"The client secret can't be read from {printable(path)}: {fault}.")
 
 
@@ -124,11 +113,7 @@ class Client:
     redirect_uri: str | None
 
     def check(self, token: Token, where: str) -> None:
-        """Refuse a stored token of another client or another redirect URI.
-
-        Raises:
-            ConfigurationError: naming what differs.
-        """
+        """Raise ConfigurationError for a stored token of another client or another redirect URI."""
         for name in ("client_id", "redirect_uri"):
             given, stored = getattr(self, name), getattr(token, name)
             if given is not None and stored is not None and given != stored:
@@ -138,14 +123,11 @@ class Client:
                 )
 
     def credentials(self, token: Token | None) -> Credentials:
-        """All three credentials, from what was given, else the token, else the environment.
-
-        Raises:
-            ConfigurationError: naming the parameter and the variable that is missing.
-        """
+        """What was given, else what the token says, else the environment; ConfigurationError names what is missing."""
         client_id = self.client_id or (token and token.client_id) or variable("ARIES_CLIENT_ID")
         redirect_uri = self.redirect_uri or (token and token.redirect_uri) or variable("ARIES_REDIRECT_URI")
-        if not client_id:
+        client_id = check_text("client_id", client_id or None)
+        if client_id is None:
             raise missing("client_id", "ARIES_CLIENT_ID")
         if not redirect_uri:
             raise missing("redirect_uri", "ARIES_REDIRECT_URI")
@@ -163,27 +145,24 @@ def missing(parameter: str, name: str) -> ConfigurationError:
 
 
 def check_text(name: str, value: object) -> str | None:
-    """A parameter that is None or a text that is not empty."""
-    if value is None or (isinstance(value, str) and value):
+    """A parameter that is None or a text that is not empty and can be printed."""
+    if value is None or (isinstance(value, str) and value and value.isprintable()):
         return value
-    raise ConfigurationError(f"{name} must be a text that is not empty.")
+    raise ConfigurationError(f"{name} must be a text that is not empty and has no control characters.")
 
 
 def check_seconds(name: str, value: Any, *, zero: bool = False) -> float:
     """A parameter in seconds: a finite number above zero, or from zero on."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # No NaN and no infinity, and an int of any length compares where float() would overflow.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -math.inf < value < math.inf:
         raise ConfigurationError(f"{name} must be a number of seconds, not {printable(repr(value))}.")
     if value < 0 or (value == 0 and not zero):
         raise ConfigurationError(f"{name} must be {'zero or more' if zero else 'more than zero'} seconds, not {value}.")
-    return float(value)
+    return float(min(value, _LONGEST_WAIT))
 
 
 def check_profile(name: object) -> str:
-    """A profile name, which becomes a file name.
-
-    Raises:
-        ConfigurationError: it is not 1 to 64 of ``A-Z a-z 0-9 . _ -``, or starts with a dot.
-    """
+    """A profile name, which becomes a file name; ConfigurationError for what might mean another file."""
     if isinstance(name, str) and _PROFILE.match(name):
         return name
     raise ConfigurationError(
@@ -193,11 +172,7 @@ def check_profile(name: object) -> str:
 
 
 def check_redirect_uri(uri: object) -> str:
-    """A redirect URI as RFC 6749 section 3.1.2 has it: absolute and without a fragment.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
+    """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment; else ConfigurationError."""
     shown = printable(repr(uri))
     if not isinstance(uri, str) or uri != uri.strip() or not uri.isprintable() or " " in uri:
         raise ConfigurationError(f"The redirect URI {shown} is no URL.")
@@ -206,7 +181,10 @@ def check_redirect_uri(uri: object) -> str:
         port = parts.port
     except ValueError:
         raise ConfigurationError(f"The redirect URI {shown} is no URL.") from None
-    if not parts.scheme or (parts.scheme in DEFAULT_PORTS and (not parts.hostname or port == 0)):
+    # "localhost:8000/callback" has a scheme, too, by the letter.
+    is_http = parts.scheme in DEFAULT_PORTS
+    has_place = parts.hostname and port != 0 if is_http else parts.netloc or parts.path.startswith("/")
+    if not parts.scheme or not has_place:
         raise ConfigurationError(f"The redirect URI {shown} must be absolute, with scheme and host.")
     if "#" in uri:
         raise ConfigurationError(f"The redirect URI {shown} must not have a fragment (RFC 6749 section 3.1.2).")
@@ -215,85 +193,66 @@ def check_redirect_uri(uri: object) -> str:
 
 def is_loopback(host: str | None) -> bool:
     """Whether a host name or address can only mean this machine."""
-    if host is None:
-        return False
-    if host.lower() == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
     except ValueError:
         return False
 
 
 def check_endpoint(name: str, url: object) -> str:
-    """An endpoint's URL: https, or http on a loopback address.
-
-    Raises:
-        ConfigurationError: it is no URL.
-        InsecureTransportError: it is plain http elsewhere.
-    """
+    """An endpoint's URL: https, or http on a loopback address (raises as `origin_of_url` does)."""
     origin_of_url(name, url)
     return str(url)
 
 
 def origin_of_url(name: str, url: object) -> Origin:
-    """The origin of an http or https URL that must be safe to send a secret or a token to."""
-    parts = _split(url)
-    if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+    """The origin of a URL that a secret or a token is sent to.
+
+    Raises:
+        ConfigurationError: it is no http or https URL.
+        InsecureTransportError: it is plain http elsewhere than on a loopback address.
+    """
+    if "@" in str(url):  # not shown, since it may hold a password
+        raise ConfigurationError(f"{name} must have no user name and no password in it.")
+    origin = request_origin(url)
+    if origin is None or origin.port == 0 or "#" in str(url):
         raise ConfigurationError(f"{name} must be an https URL, not {printable(repr(url))}.")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if origin.scheme == "http" and not is_loopback(origin.host):
         raise InsecureTransportError(
             f"{name} is {printable(url)}: plain http would show a token or a secret to the network. Use https."
         )
-    return Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
+    return origin
 
 
-def request_origin(url: str) -> Origin | None:
+def request_origin(url: object) -> Origin | None:
     """The origin that a request for `url` goes to; None where it can't be told for certain."""
-    parts = _split(url)
-    if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        return None
-    # Libraries disagree about odd characters in an authority; what is odd is not on the list.
-    if not _NETLOC.match(parts.netloc.rpartition("@")[2]):
-        return None
-    return Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
-
-
-def _split(url: object) -> SplitResult | None:
     if not isinstance(url, str) or "\\" in url or not url.isprintable():
         return None
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        port = parts.port
     except ValueError:
         return None
-    return parts
+    # Libraries disagree about odd characters in an authority; what is odd is not on the list.
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or not _AUTHORITY.match(parts.netloc.rpartition("@")[2]):
+        return None
+    return Origin(parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
 def parse_origins(origins: object) -> tuple[Origin, ...]:
-    """`api_origins`, checked.
-
-    Raises:
-        ConfigurationError: an entry is no origin (it has a path, say), or there is none.
-        InsecureTransportError: an entry is plain http elsewhere than on a loopback address.
-    """
-    if isinstance(origins, str) or not isinstance(origins, Sequence) or not origins:
+    """`api_origins`, checked (raises as `origin_of_url` does)."""
+    if isinstance(origins, (str, bytes)) or not isinstance(origins, Sequence) or not origins:
         raise ConfigurationError("api_origins must be a list of origins such as ['https://api.aries.com'].")
-    return tuple(_origin(origin) for origin in origins)  # pyright: ignore[reportUnknownVariableType]
+    return tuple(_origin(entry) for entry in cast("Sequence[object]", origins))
 
 
-def _origin(text: object) -> Origin:
-    origin = origin_of_url("An entry of api_origins", text)
-    parts = urlsplit(str(text))
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"{printable(repr(text))} in api_origins is more than an origin: leave out everything after host and port."
-        )
-    try:
-        host = origin.host if origin.host.isascii() else origin.host.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise ConfigurationError(f"{printable(repr(text))} in api_origins has no valid host name.") from None
-    return Origin(origin.scheme, host, origin.port)
+def _origin(entry: object) -> Origin:
+    origin = origin_of_url("An entry of api_origins", entry)
+    parts = urlsplit(str(entry))
+    if parts.path not in ("", "/") or parts.query:
+        shown = printable(repr(entry))
+        raise ConfigurationError(f"{shown} in api_origins has more than scheme, host and port: leave out the rest.")
+    return origin
 
 
 def token_url(given: str | None) -> str:
@@ -323,18 +282,16 @@ def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str
     """The store: an explicit `store`, else `profile`'s file, else ``$ARIES_TOKEN_FILE``, else ``$ARIES_PROFILE``'s."""
     if store is not None and not isinstance(store, (str, os.PathLike)):
         return store
-    if store is not None:
-        return FileTokenStore(store)
-    path = variable("ARIES_TOKEN_FILE")
-    if profile is None and path is not None:
-        return FileTokenStore(path)
-    return FileTokenStore(profile_path(profile_name(profile)))
-
-
+    if store is None and profile is None:
+        store = variable("ARIES_TOKEN_FILE")
+    return FileTokenStore(profile_path(profile_name(profile)) if store is None else store)
 
 
 def login_command(profile: str | None, store: TokenStore) -> str:
     """The command that a person has to run to log in again for this store."""
+    options = getattr(store, "command_options", None)  # a store that a path does not name
+    if isinstance(options, str):
+        return f"aries-auth login {options}"
     path = store_name(store)
     for name in filter(None, (profile, variable("ARIES_PROFILE"), "default")):
         if _PROFILE.match(name) and path == profile_path(name):

@@ -6,7 +6,6 @@ them out. Nothing here knows requests or httpx. The work that a flight does is i
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -15,15 +14,14 @@ from functools import partial
 from typing import Any
 
 from aries_auth import policy
-from aries_auth.errors import AriesAuthError, LockTimeout, TokenRequestError
+from aries_auth.errors import LockTimeout, TokenRequestError
 from aries_auth.flight import Flight, Steps, monotonic
 from aries_auth.policy import Held, Use
-from aries_auth.renewal import Renewal, Why, Wish
+from aries_auth.renewal import Renewal
 from aries_auth.settings import Client
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
-
-logger = logging.getLogger("aries_auth")
+from aries_auth.wish import Why, Wish
 
 # Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
@@ -67,11 +65,11 @@ class TokenSource:
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
-        self._flight: Flight[Held] | None = None
-        self._wish: Wish | None = None
+        # One attribute, so that a Ctrl-C can't come between the flight and what it is for.
+        self._under_way: tuple[Flight[Held], Wish] | None = None
         self._ahead_at = 0.0
         self._failed_until = 0.0
-        self._ahead_failures = 0
+        self._failures = 0
         self._renewal.start_over()
 
     @property
@@ -87,21 +85,15 @@ class TokenSource:
 
     def get(self, now: float, library: str) -> Steps[Held]:
         """Steps to a token that can be used for a call at `now`."""
-        renewal = self._renewal
-        renewal.saver.save_again_if_due()
-        held = renewal.memory
-        use = Use.WAIT if held is None else held.use(now)
-        if held is not None and use is Use.AHEAD:
+        self._renewal.saver.save_again_if_due()
+        at = monotonic()
+        held = yield from self._first_look(now, at, library)
+        use = held.use(now)
+        if use is Use.AHEAD:
             self._refresh_ahead(held, now, library)
-        if held is not None and use is not Use.WAIT:
-            return held
-        if held is not None and held.lives(now) and monotonic() < self._failed_until:
-            return held  # a refresh has just failed, and the token lives
-        wish = Wish(Why.NEEDED, now, None if held is None else held.token, library)
-        obtained = yield from self._obtain(wish, held)
-        if held is None and obtained.use(now) is Use.AHEAD:
-            self._refresh_ahead(obtained, now, library)
-        return obtained
+        if use is not Use.WAIT or (held.lives(now) and monotonic() < self._failed_until):
+            return held  # the latter: a refresh has just failed, and the token lives
+        return (yield from self._obtain(Wish(Why.NEEDED, now, held.token, library, at), held))
 
     def renew(self, refused: Secret, now: float, library: str) -> Steps[Held]:
         """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
@@ -111,17 +103,21 @@ class TokenSource:
             now: when the 401 came.
             library: the library of the call.
         """
-        held = self._renewal.memory
-        is_newest = held is not None and Secret(held.token.access_token) == refused
-        if held is None or not (is_newest or held.lives(now)):
-            return (yield from self.get(now, library))
-        if not is_newest:
+        held = yield from self._first_look(now, monotonic(), library)
+        if Secret(held.token.access_token) == refused:
+            return (yield from self._obtain(Wish(Why.REFUSED, now, held.token, library), None))
+        if held.lives(now):
             return held
-        return (yield from self._obtain(Wish(Why.REFUSED, now, held.token, library), None))
+        return (yield from self.get(now, library))
 
     def refresh(self, now: float, library: str) -> Steps[Held]:
         """Steps to the next token, whatever the life of this one."""
         return (yield from self._obtain(Wish(Why.FORCED, now, self.token, library), None))
+
+    def _first_look(self, now: float, at: float, library: str) -> Steps[Held]:
+        """Steps to the token in memory, which is read from the store where there is none."""
+        held = self._renewal.memory
+        return held or (yield from self._obtain(Wish(Why.FIRST, now, None, library, at), None))
 
     def _obtain(self, wish: Wish, fallback: Held | None) -> Steps[Held]:
         """Wait for a flight that fulfils the wish; `fallback` is used while it lives, when that fails or takes long."""
@@ -129,15 +125,15 @@ class TokenSource:
         deadline = wish.at + policy.patience(fallback, now=wish.now, timeout=self._timeout)
         while True:
             held = self._renewal.memory
-            if held is not None and wish.known is not None and held.token != wish.known:
+            if held is not None and wish.known not in (None, held.token):
                 return held  # somebody was faster between the caller's look and ours
             left = deadline - monotonic()
             if left <= 0:
                 break
-            flight, theirs = self._join_or_start(wish)
+            flight, theirs = self._join_or_begin(wish)
             yield flight, left
             if flight.done and theirs.same_as(wish):
-                return self._landed(flight, alive)
+                return _landed(flight, alive)
         if alive is not None:
             return alive
         raise TokenRequestError(
@@ -146,52 +142,46 @@ class TokenSource:
             retryable=True,
         )
 
-    def _landed(self, flight: Flight[Held], alive: Held | None) -> Held:
-        if alive is None:
-            return flight.result()
-        try:
-            return flight.result()
-        except AriesAuthError as exc:
-            self._ahead_failed()
-            logger.warning("The token could not be refreshed, and is used while it lives: %s", exc)
-            return alive
-
-    def _join_or_start(self, wish: Wish) -> tuple[Flight[Held], Wish]:
+    def _join_or_begin(self, wish: Wish) -> tuple[Flight[Held], Wish]:
         with self._lock:
-            flight, theirs = self._flight, self._wish
-            if flight is None or theirs is None or flight.done:
-                self._flight = flight = Flight(partial(self._renewal.work, wish))
-                self._wish = theirs = wish
-        flight.start()
-        return flight, theirs
+            under_way = self._under_way
+            if under_way is None or under_way[0].done:
+                under_way = self._under_way = (Flight(partial(self._work, wish)), wish)
+            return under_way
 
     def _refresh_ahead(self, held: Held, now: float, library: str) -> None:
         with self._lock:
-            if monotonic() < max(self._ahead_at, self._failed_until):
-                return
-            if self._flight is not None and not self._flight.done:
-                return
-            self._ahead_at = monotonic() + policy.look_again(held, now)
-            self._wish = Wish(Why.AHEAD, now, held.token, library)
-            self._flight = flight = Flight(partial(self._ahead, self._wish))
+            flight = None if self._under_way is None else self._under_way[0]
+            if flight is None or flight.done:
+                if monotonic() < max(self._ahead_at, self._failed_until):
+                    return
+                wish = Wish(Why.AHEAD, now, held.token, library)
+                flight = Flight(partial(self._work, wish))
+                self._under_way = (flight, wish)
+                self._ahead_at = monotonic() + policy.look_again(held, now)
         flight.start_in_background()
 
-    def _ahead(self, wish: Wish, flight: Flight[Held]) -> Held:
+    def _work(self, wish: Wish, flight: Flight[Held]) -> Held:
+        """What a flight does. Its failures are counted here, once, however many callers wait for it."""
         try:
             held = self._renewal.work(wish, flight)
-        except LockTimeout:
-            logger.debug("Another holder of the lock refreshes; the store is looked at again shortly")
-            raise
         except Exception as exc:
-            self._ahead_failed()
-            logger.warning("The token could not be refreshed ahead of its expiry, and is used while it lives: %s", exc)
+            is_busy = wish.why is Why.AHEAD and isinstance(exc, LockTimeout)
+            if wish.spares_callers and not is_busy:
+                self._failed_until = monotonic() + policy.ahead_back_off(self._failures, random.random())  # noqa: S311
+                self._failures += 1
             raise
-        self._ahead_failures = 0
+        self._failures = 0
         return held
 
-    def _ahead_failed(self) -> None:
-        self._failed_until = monotonic() + policy.ahead_back_off(self._ahead_failures, random.random())  # noqa: S311
-        self._ahead_failures += 1
+
+def _landed(flight: Flight[Held], alive: Held | None) -> Held:
+    try:
+        return flight.result()
+    except Exception:  # whatever a store of the caller's raises: it hurts no call while the token lives
+        if alive is None:
+            raise
+        return alive
 
 
 def _start_over_in_child() -> None:

@@ -37,7 +37,10 @@ class Secret:
         return "Secret(hidden)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+        # surrogatepass: what was pasted may hold half a surrogate pair, which is unequal and no error.
+        return isinstance(other, Secret) and hmac.compare_digest(
+            self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")
+        )
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -72,7 +75,7 @@ class Token:
     obtained_at: float | None = None
     client_id: str | None = None
     redirect_uri: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    extra: Mapping[str, Any] = field(default_factory=lambda: {}, repr=False, compare=False)
 
     def __init__(
         self,
@@ -89,15 +92,12 @@ class Token:
     ) -> None:
         # Written by hand rather than generated: what is refused below is raised from a frame that no longer holds
         # the tokens, since a traceback printed with its locals would show them.
-        values = self.__dict__
-        values.update(access_token=access_token, refresh_token=refresh_token)
+        self.__dict__.update(access_token=access_token, refresh_token=refresh_token)
         access_token = refresh_token = ""
-        values.update(token_type=token_type, scope=scope, client_id=client_id, redirect_uri=redirect_uri)
-        values.update(
-            expires_at=expires_at, refresh_token_expires_at=refresh_token_expires_at, obtained_at=obtained_at
-        )
-        values["extra"] = {} if extra is None else dict(extra)
-        del values, extra
+        self.__dict__.update(token_type=token_type, scope=scope, client_id=client_id, redirect_uri=redirect_uri)
+        self.__dict__.update(expires_at=expires_at, refresh_token_expires_at=refresh_token_expires_at)
+        self.__dict__.update(obtained_at=obtained_at, extra={} if extra is None else dict(extra))
+        del extra
         fault = _fault(self.__dict__)
         if fault:
             raise ConfigurationError(f"This is not a usable Token: {fault}.")
@@ -131,23 +131,21 @@ class Token:
             raise TokenRequestError(f"The token endpoint's answer can't be used: {fault}.")
         scope = _text(mapping.get("scope"))
         refresh_token = _text(mapping.get("refresh_token"))
-        refresh_token_lifetime = _lifetime(mapping.get("refresh_token_expires_in"))
-        refresh_token_expires_at = None if refresh_token_lifetime is None else now + refresh_token_lifetime
+        refresh_token_expires_at = _end(now, mapping.get("refresh_token_expires_in"))
         if previous is not None:
             if refresh_token in (None, previous.refresh_token):
                 refresh_token = previous.refresh_token
                 if refresh_token_expires_at is None:
                     refresh_token_expires_at = previous.refresh_token_expires_at
             scope = scope or previous.scope
-        lifetime = _lifetime(mapping.get("expires_in"))
         return cls(
             access_token=mapping["access_token"],
             refresh_token=refresh_token,
             token_type=_text(mapping.get("token_type")) or "Bearer",
             scope=scope,
-            expires_at=None if lifetime is None else now + lifetime,
+            expires_at=_end(now, mapping.get("expires_in")),
             refresh_token_expires_at=refresh_token_expires_at,
-            obtained_at=now,
+            obtained_at=now if _is_instant(now) else None,
             client_id=client_id,
             redirect_uri=redirect_uri,
             extra=previous.extra if previous is not None else None,
@@ -187,7 +185,7 @@ def _fault(values: Mapping[str, Any]) -> str | None:
         return "access_token has characters that can't stand in an HTTP header"
     for name in _TEXTS:
         value = values.get(name)
-        if value is not None and not isinstance(value, str):
+        if value is not None and not _is_text(value):
             return f"{name} is not text"
     for name in _TIMES:
         value = values.get(name)
@@ -196,8 +194,8 @@ def _fault(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _document_fault(mapping: object) -> str | None:
-    if not isinstance(mapping, Mapping):
+def _document_fault(mapping: Any) -> str | None:
+    if not _is_object(mapping):
         return "it is not a JSON object"
     version = mapping.get("version", VERSION)
     if isinstance(version, bool) or version != VERSION:
@@ -205,10 +203,14 @@ def _document_fault(mapping: object) -> str | None:
     return _fault(mapping)
 
 
-def _answer_fault(mapping: object) -> str | None:
-    if not isinstance(mapping, Mapping):
+def _answer_fault(mapping: Any) -> str | None:
+    if not _is_object(mapping):
         return "it is not a JSON object"
     return _fault({"access_token": mapping.get("access_token")})
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_instant(value: object) -> bool:
@@ -216,17 +218,29 @@ def _is_instant(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _END_OF_TIME
 
 
-def _lifetime(value: object) -> float | None:
-    """Seconds of an ``expires_in``, or None where it says nothing usable (numeric text is usable)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+def _end(now: float, expires_in: object) -> float | None:
+    """When a lifetime that starts `now` ends, or None where that says nothing usable (numeric text is usable)."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float, str)):
         return None
     try:
-        seconds = float(value)
+        seconds = float(expires_in)
     except (ValueError, OverflowError):
         return None
-    return seconds if 0 < seconds <= _LONGEST_LIFETIME else None
+    # A clock that stands before 1970 makes the end unknown; it must not make the answer unusable.
+    return now + seconds if 0 < seconds <= _LONGEST_LIFETIME and _is_instant(now + seconds) else None
 
 
 def _text(value: object) -> str | None:
     # A field of the wrong type counts as absent: refusing the answer for it would lose the rotated grant.
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and _is_text(value) else None
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be sent and stored: JSON can spell half a surrogate pair, UTF-8 can't."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -26,6 +26,7 @@ _COMMANDS = {
     "token": ("token", "Print an access token that can be used now."),
     "refresh": ("token", "Refresh the access token now."),
     "logout": ("token", "Delete the stored token."),
+    "rekey": ("rekey", "Encrypt stored tokens, or move them to the newest key."),
     "sandbox": ("sandbox", "Run a local Aries to try things on."),
     "demo": ("demo", "See the whole life of a token, without an account."),
 }

@@ -29,19 +29,11 @@ def find_grant(profile: str | None, store: str | None) -> Grant:
     """The grant that the options mean, else the environment (DESIGN section 7, "Environment").
 
     Raises:
-        ConfigurationError: the profile that the environment names is none, or the store is of an unknown kind.
+        ConfigurationError: a name, URL or key is none, or what it needs is not installed.
     """
-    from aries_auth import settings  # noqa: PLC0415
-    from aries_auth.errors import ConfigurationError  # noqa: PLC0415
+    from aries_auth.cli.stores import find_store  # noqa: PLC0415
 
-    if store is not None and "://" in store:
-        # Not shown: there may be a password in it.
-        raise ConfigurationError("--store was given a URL, which this version can't use. Give the path of a file.")
-    named_by_path = store is not None or (profile is None and settings.variable("ARIES_TOKEN_FILE") is not None)
-    return Grant(
-        store=settings.resolve_store(profile, store),
-        profile=None if named_by_path else settings.profile_name(profile),
-    )
+    return Grant(*find_store(profile, store))
 
 
 def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -58,7 +50,7 @@ def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | 
 
 def _checked_store(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value == "":
-        raise click.BadParameter("it is empty; give the path of a file.")
+        raise click.BadParameter("it is empty; give the path of a file, or the URL of a database.")
     return value
 
 
@@ -85,9 +77,10 @@ _profile_option = click.option(
 )
 _store_option = click.option(
     "--store",
-    metavar="PATH",
+    metavar="PATH|URL",
     callback=_checked_store,
-    help="The token file, in the place of a profile's.  [default: $ARIES_TOKEN_FILE]",
+    help="A token file in the place of a profile's, or a database, in which the profile is the key. A URL with a "
+    "password is better kept in the variable.  [default: $ARIES_STORE_URL, else $ARIES_TOKEN_FILE]",
 )
 
 

@@ -109,18 +109,24 @@ class Report(NamedTuple):
     epilog=examples(
         "aries-auth status",
         "aries-auth status --profile paper",
+        "aries-auth status --all",
         "aries-auth status --json || aries-auth login",
     ),
 )
 @grant_options
+@click.option("--all", "every", is_flag=True, help="Every profile of the database, or of the default folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts; times in Unix seconds.")
-def status(profile: str | None, store: str | None, *, as_json: bool) -> None:
+def status(profile: str | None, store: str | None, *, every: bool, as_json: bool) -> None:
     """Show who is logged in and for how long. Sends no request.
 
-    Exits with 3 when a person has to log in. Less than 3 days before that, it says so on standard error.
+    Exits with 3 when a person has to log in. Less than 3 days before that, it says so on standard error. With --all the
+    JSON is a list, and an unreadable token is an error that does not keep the others from being shown.
     """
     import json  # noqa: PLC0415
 
+    if every:
+        show_all(store, as_json=as_json)
+        return
     grant = find_grant(profile, store)
     report = Report(grant, grant.store.load(), time.time())
     click.echo(json.dumps(report.document(), indent=2) if as_json else report.table())
@@ -129,3 +135,33 @@ def status(profile: str | None, store: str | None, *, as_json: bool) -> None:
         say(alert, color="yellow" if report.logged_in else "red")
     if not report.logged_in:
         sys.exit(3)
+
+
+def show_all(store: str | None, *, as_json: bool) -> None:
+    """Every profile; exits with 1 where one can't be read, else with 3 where a person has to log in."""
+    import json  # noqa: PLC0415
+
+    from aries_auth.cli.options import Grant  # noqa: PLC0415
+    from aries_auth.cli.stores import every_store  # noqa: PLC0415
+    from aries_auth.errors import StoreError  # noqa: PLC0415
+
+    reports: list[Report] = []
+    unreadable, now = 0, time.time()
+    for found in every_store(store):
+        try:
+            reports.append(Report(Grant(*found), found.store.load(), now))
+        except StoreError as exc:
+            unreadable += 1
+            say(str(exc), color="red")
+    if as_json:
+        click.echo(json.dumps([report.document() for report in reports], indent=2))
+    elif reports:
+        click.echo("\n\n".join(report.table() for report in reports))
+    elif not unreadable:
+        say("there are no profiles")
+    for report in reports:
+        alert = report.alert()
+        if alert is not None:
+            say(alert, color="yellow" if report.logged_in else "red")
+    if unreadable or not all(report.logged_in for report in reports):
+        sys.exit(1 if unreadable else 3)

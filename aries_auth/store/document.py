@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Mapping, Protocol
+from typing import Any, Mapping, Protocol, cast
 
 from aries_auth.errors import StoreError
 from aries_auth.token import VERSION, Secret, Token
@@ -15,11 +15,11 @@ _REKEY = "`aries-auth rekey` encrypts a plain store and moves an encrypted one t
 class Cipher(Protocol):
     """Encrypts tokens at rest, e.g. ``cryptography.fernet.MultiFernet``."""
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes, /) -> bytes:
         """The data, encrypted and authenticated."""
         ...
 
-    def decrypt(self, token: bytes) -> bytes:
+    def decrypt(self, token: bytes, /) -> bytes:
         """What `encrypt` was given; raises whatever it likes where key or data is wrong."""
         ...
 
@@ -32,6 +32,7 @@ def encode(token: Token, *, stored_extra: Mapping[str, Any], cipher: Cipher | No
     """
     document, fault = _encode(token, stored_extra, cipher)
     if fault:
+        stored_extra = {}  # may hold anything, and this frame may be shown
         raise StoreError(f"The token can't be stored: {fault}.")
     return document
 
@@ -66,7 +67,9 @@ def decode(raw: bytes, *, cipher: Cipher | None) -> tuple[Token | None, str]:
         return None, fault
     encrypted = "ciphertext" in document
     if encrypted and cipher is None:
-        return None, "it is encrypted and no cipher was given: pass cipher=, or set $ARIES_STORE_KEY for the command"
+        return None, (
+            f"it is encrypted and no cipher was given: pass cipher=, or set $ARIES_STORE_KEY for the command ({_REKEY})"
+        )
     if not encrypted and cipher is not None:
         return None, f"a cipher was given, but it is not encrypted: {_REKEY}"
     if cipher is not None and encrypted:
@@ -87,7 +90,7 @@ def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str
     except (TypeError, ValueError):
         return None, "its ciphertext is not base64"
     try:
-        raw = cipher.decrypt(ciphertext)
+        raw = bytes(cipher.decrypt(ciphertext))
     except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`
         return None, (
             f"it can't be decrypted ({type(exc).__name__}): the key is wrong, or the store is damaged. Give the key "
@@ -107,7 +110,7 @@ def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
         return None, "it is not a JSON object"
     if "version" not in document:
         return None, "it has no version"
-    return document, ""
+    return cast("dict[str, Any]", document), ""
 
 
 def _refuse(_constant: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import Any, Iterator, Mapping
+from typing import Any, Generator, Mapping
 
-from aries_auth.errors import StoreError
+from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.store.document import Cipher, decode, encode
 from aries_auth.store.lock import exclusive_lock
 from aries_auth.store.temporary import TemporaryFile, make_folder, reason
@@ -15,6 +15,8 @@ from aries_auth.token import Token
 
 _POSIX = os.name == "posix"
 _LARGEST_FILE = 4 * 1024 * 1024
+# What a reservation leaves for the tokens to come, above the keys that are kept; base64 and encryption included.
+_LONGEST_TOKENS = 16 * 1024
 _READ_FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 )
@@ -24,7 +26,7 @@ def profile_path(profile: str) -> str:
     """The token file of a profile, in the user's data folder of this platform."""
     import platformdirs  # noqa: PLC0415 - only who uses a profile pays for it
 
-    return os.path.join(platformdirs.user_data_dir("aries-auth"), f"{profile}.json")  # noqa: PTH118
+    return os.path.join(platformdirs.user_data_dir("aries-auth"), f"{profile}.json")
 
 
 class FileTokenStore:
@@ -45,7 +47,10 @@ class FileTokenStore:
         lock_timeout: float = 45.0,
         cipher: Cipher | None = None,
     ) -> None:
-        self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111
+        name = os.fsdecode(path)
+        if not name or "\0" in name:
+            raise ConfigurationError("The path of a token file must not be empty, and can't have a NUL in it.")
+        self.path = os.path.abspath(os.path.expanduser(name))
         self.mode = mode
         self.lock_timeout = lock_timeout
         self.cipher = cipher
@@ -75,12 +80,12 @@ class FileTokenStore:
             LockTimeout: the lock was not had within `lock_timeout` seconds.
             StoreError: the file can't be removed.
         """
-        if os.path.isdir(os.path.dirname(self._target())):  # noqa: PTH112, PTH120
+        if os.path.isdir(os.path.dirname(self._target())):
             with self.locked() as entry:
                 entry.delete()
 
     @contextmanager
-    def locked(self, timeout: float | None = None) -> Iterator[FileEntry]:
+    def locked(self, timeout: float | None = None) -> Generator[FileEntry, None, None]:
         """Hold the exclusive lock and work on the entry.
 
         Args:
@@ -91,7 +96,7 @@ class FileTokenStore:
             StoreError: the folder or the lock file can't be made or used.
         """
         target = self._target()
-        make_folder(os.path.dirname(target))  # noqa: PTH120
+        make_folder(os.path.dirname(target))
         with exclusive_lock(f"{target}.lock", self.lock_timeout if timeout is None else timeout):
             entry = FileEntry(self, target)
             try:
@@ -101,7 +106,7 @@ class FileTokenStore:
 
     def _target(self) -> str:
         target = os.path.realpath(self.path)
-        if os.path.islink(self.path) and not os.path.lexists(target):  # noqa: PTH114
+        if os.path.islink(self.path) and not os.path.lexists(target):
             raise StoreError(f"{self.path} is a symbolic link to {target}, which does not exist. Remove the link.")
         return target
 
@@ -132,8 +137,8 @@ class FileEntry:
         """
         if self._stored_extra is None:
             self.load()
-        encode(Token("probe"), stored_extra={}, cipher=self._store.cipher)
-        self._temporary.create()
+        probe = encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
+        self._temporary.create(len(probe.reveal()) + _LONGEST_TOKENS)
 
     def save(self, token: Token) -> None:
         """Write, fsync, replace, fsync the folder.
@@ -144,20 +149,14 @@ class FileEntry:
         if self._stored_extra is None:
             self.load()
         document = encode(token, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
-        try:
-            self._temporary.replace_target(document)
-        except FileNotFoundError:
-            # The folder was removed after the temporary file was made in it.
-            self._temporary.discard()
-            make_folder(os.path.dirname(self._target))  # noqa: PTH120
-            self._temporary.replace_target(document)
+        self._temporary.replace_target(document)
 
     def delete(self) -> None:
         """Remove the file and what a crash may have left beside it. Raises StoreError."""
         self._temporary.discard()
-        for path in (self._temporary.path, self._target):
+        for path in (self._target, self._temporary.path):
             try:
-                os.unlink(path)  # noqa: PTH108
+                os.unlink(path)
             except FileNotFoundError:
                 pass
             except OSError as exc:
@@ -184,17 +183,14 @@ def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
     except OSError as exc:
         return None, reason(exc)
     try:
-        fault = _not_private(os.fstat(descriptor), store.mode, target)
+        status = os.fstat(descriptor)
+        fault = _not_private(status, store.mode, target)
         if fault:
             return None, fault
-        raw = os.read(descriptor, _LARGEST_FILE)
-        while True:
-            more = os.read(descriptor, _LARGEST_FILE)
-            if not more:
-                break
-            raw += more
-            if len(raw) > _LARGEST_FILE:
-                return None, f"it is larger than {_LARGEST_FILE} bytes"
+        if status.st_size > _LARGEST_FILE:
+            return None, f"it is larger than {_LARGEST_FILE} bytes"
+        # It never grows: whoever writes makes another file and puts it in place.
+        raw = b"".join(iter(lambda: os.read(descriptor, status.st_size + 1), b""))
     except OSError as exc:
         return None, reason(exc)
     finally:

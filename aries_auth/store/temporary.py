@@ -9,7 +9,6 @@ from contextlib import suppress
 from aries_auth.errors import StoreError
 from aries_auth.token import Secret
 
-_RESERVED = 16 * 1024
 _FLAGS = (
     os.O_WRONLY
     | os.O_CREAT
@@ -30,17 +29,17 @@ def make_folder(folder: str) -> None:
     Raises:
         StoreError: it can't be made.
     """
-    if os.path.isdir(folder):  # noqa: PTH112
+    if os.path.isdir(folder):
         return
-    above = os.path.dirname(folder)  # noqa: PTH120
+    above = os.path.dirname(folder)
     if above != folder:
         make_folder(above)
     try:
-        os.mkdir(folder, 0o700)  # noqa: PTH102
-        if os.stat(folder).st_mode & 0o700 != 0o700:  # noqa: PTH116
-            os.chmod(folder, 0o700)  # noqa: PTH101 - a umask that takes the owner's own bits
+        os.mkdir(folder, 0o700)
+        if os.stat(folder).st_mode & 0o700 != 0o700:
+            os.chmod(folder, 0o700)  # a umask that takes the owner's own bits
     except FileExistsError:
-        if not os.path.isdir(folder):  # noqa: PTH112 - else somebody else was faster
+        if not os.path.isdir(folder):  # else somebody else was faster
             raise StoreError(f"The folder {folder} can't be made: there is a file of that name.") from None
     except OSError as exc:
         raise StoreError(f"The folder {folder} can't be made: {reason(exc)}.") from exc
@@ -55,62 +54,69 @@ class TemporaryFile:
         self._descriptor: int | None = None
         self._owner = os.getpid()
         folder, name = os.path.split(target)
-        self.path = os.path.join(folder, f".{name}.tmp")  # noqa: PTH118
+        self.path = os.path.join(folder, f".{name}.tmp")
 
-    def create(self) -> None:
-        """Create the file and allocate its blocks; nothing happens where that was done.
+    def create(self, size: int) -> None:
+        """Create the file and allocate `size` bytes; nothing happens where that was done.
 
         Raises:
             StoreError: it can't be created or sized, or the target can't be replaced.
         """
+        if os.getpid() != self._owner:
+            raise StoreError(f"{self._target} was locked by the process that forked this one. Lock it again here.")
         if self._descriptor is not None:
             return
-        if os.path.isdir(self._target):  # noqa: PTH112
+        if os.path.isdir(self._target):
             raise StoreError(f"The token file {self._target} can't be replaced: it is a directory.")
         try:
-            self._descriptor = self._open()
-            _allocate(self._descriptor)
+            self._descriptor = descriptor = self._open()
+            if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
+                os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
+            _allocate(descriptor, size)
         except OSError as exc:
             self.discard()
             raise StoreError(
-                f"The token file {self._target} can't be replaced: {reason(exc)}. Nothing was changed."
+                f"The token file {self._target} can't be replaced, since {self.path} can't be made: {reason(exc)}. "
+                "Nothing was changed."
             ) from exc
 
     def _open(self) -> int:
         try:
-            descriptor = os.open(self.path, _FLAGS, self._mode)
+            return os.open(self.path, _FLAGS, self._mode)
         except FileExistsError:
-            os.unlink(self.path)  # noqa: PTH108
-            descriptor = os.open(self.path, _FLAGS, self._mode)
-        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
-            os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
-        return descriptor
+            os.unlink(self.path)
+            return os.open(self.path, _FLAGS, self._mode)
 
     def replace_target(self, document: Secret) -> None:
         """Write the document, fsync, replace the target, fsync the folder.
 
         Raises:
-            FileNotFoundError: the folder is gone.
             StoreError: a step failed. After a failed fsync the target is replaced all the same: others must find
                 the new token there rather than the spent one.
         """
-        self.create()
-        descriptor, self._descriptor = self._descriptor, None
-        assert descriptor is not None  # noqa: S101 - create() has set it
+        folder = os.path.dirname(self._target)
         try:
-            fault = _write(descriptor, document)
-            os.replace(self.path, self._target)  # noqa: PTH105
-        except FileNotFoundError:
-            raise
+            try:
+                fault = self._put(document)
+            except FileNotFoundError:
+                # The folder was removed after the file was made in it.
+                make_folder(folder)
+                fault = self._put(document)
         except OSError as exc:
             with suppress(OSError):
-                os.unlink(self.path)  # noqa: PTH108
+                os.unlink(self.path)
             raise StoreError(f"The token file {self._target} could not be replaced: {reason(exc)}.") from exc
-        fault = fault or _sync_folder(os.path.dirname(self._target))  # noqa: PTH120
+        fault = fault or _sync_folder(folder)
         if fault:
-            raise StoreError(
-                f"The token file {self._target} was replaced, but may not outlive a power cut: fsync said {fault}."
-            )
+            raise StoreError(f"The token file {self._target} was replaced, but may not outlive a power cut: {fault}.")
+
+    def _put(self, document: Secret) -> str:
+        self.create(len(document.reveal()))
+        descriptor, self._descriptor = self._descriptor, None
+        assert descriptor is not None  # noqa: S101 - create() has set it
+        fault = _write(descriptor, document)
+        os.replace(self.path, self._target)
+        return fault
 
     def discard(self) -> None:
         """Remove the file, unless it has become the target."""
@@ -120,37 +126,48 @@ class TemporaryFile:
             with suppress(OSError):
                 os.close(descriptor)
             with suppress(OSError):
-                os.unlink(self.path)  # noqa: PTH108
+                os.unlink(self.path)
 
 
-def _allocate(descriptor: int) -> None:
+def _allocate(descriptor: int, size: int) -> None:
     allocate = getattr(os, "posix_fallocate", None)
     if allocate is not None:
         try:
-            allocate(descriptor, 0, _RESERVED)
+            allocate(descriptor, 0, size)
             return
         except OSError as exc:
             if exc.errno not in _NOT_SUPPORTED:
                 raise
-    os.write(descriptor, b"\0" * _RESERVED)
+    _write_whole(descriptor, b"\0" * size)
     os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _write(descriptor: int, document: Secret) -> str:
-    """Write the whole document and close; returns what fsync said where it failed, since that must not stop us."""
+    """Write the whole document and close; returns what fsync or close said where it failed: that must not stop us."""
     try:
-        left = memoryview(document.reveal().encode("ascii"))
-        size = len(left)
+        size = _write_whole(descriptor, document.reveal().encode("ascii"))
+        os.ftruncate(descriptor, size)
+    except OSError:
+        with suppress(OSError):
+            os.close(descriptor)
+        raise
+    fault = ""
+    for step in (os.fsync, os.close):
+        try:
+            step(descriptor)
+        except OSError as exc:
+            fault = fault or f"{step.__name__} said {reason(exc)}"
+    return fault
+
+
+def _write_whole(descriptor: int, data: bytes) -> int:
+    left, size = memoryview(data), len(data)
+    try:
         while left:
             left = left[os.write(descriptor, left) :]
-        os.ftruncate(descriptor, size)
-        try:
-            os.fsync(descriptor)
-        except OSError as exc:
-            return reason(exc)
-        return ""
     finally:
-        os.close(descriptor)
+        del data, left  # a frame that raises must not show them
+    return size
 
 
 def _sync_folder(folder: str) -> str:
@@ -163,5 +180,5 @@ def _sync_folder(folder: str) -> str:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        return "" if exc.errno in _NOT_SUPPORTED else reason(exc)
+        return "" if exc.errno in _NOT_SUPPORTED else f"fsync of its folder said {reason(exc)}"
     return ""

@@ -1,40 +1,23 @@
-"""The API behind the token: a few of Aries' routes, an echo of what was sent, and redirects to anywhere."""
+"""The API behind the token: which route needs which scope, an echo of what was sent, and redirects to anywhere."""
 
 from __future__ import annotations
 
 import re
-import threading
-import uuid
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
-from aries_auth.testing.messages import Request, Response, flat_error, json_response, nested_error, redirect
+from aries_auth.testing import brokerage, websocket
+from aries_auth.testing.messages import Request, Response, json_response, nested_error, redirect
 from aries_auth.testing.records import fingerprint
 
 if TYPE_CHECKING:
     from aries_auth.testing.grants import Grants
 
-_SYMBOLS = {
-    "AAPL": "Apple Inc.",
-    "AMZN": "Amazon.com, Inc.",
-    "GOOG": "Alphabet Inc.",
-    "MSFT": "Microsoft Corporation",
-    "NVDA": "NVIDIA Corporation",
-    "TSLA": "Tesla, Inc.",
-}
 _REFUSALS = {
     "unknown": ("INVALID_TOKEN", "The access token is not known."),
     "expired": ("TOKEN_EXPIRED", "The access token has expired."),
     "revoked": ("TOKEN_REVOKED", "The access token was revoked."),
 }
-_ACCOUNT = {
-    "id": "SANDBOX-1",
-    "trading_account_id": "SANDBOX-1",
-    "broker_account_id": "",
-    "account_type": "INDIVIDUAL",
-    "account_class": "MARGIN",
-    "status": "OPEN",
-    "is_sim": True,
-}
+_ACCOUNT = re.compile(r"(/v[12]/accounts/)([^/]+)(/.+)")
 
 
 class Route(NamedTuple):
@@ -45,36 +28,41 @@ class Route(NamedTuple):
 
 
 class Api:
-    """The routes. Its only state is the orders that were placed."""
+    """The routes. Their only state is the orders that were placed."""
 
     def __init__(self, grants: Grants) -> None:
         self._grants = grants
-        self._lock = threading.Lock()
-        self._orders: list[dict[str, Any]] = []
+        self._brokerage = brokerage.Brokerage()
+        orders = Route("order:information", self._brokerage.list_orders)
         self._routes: Mapping[str, Mapping[str, Route]] = {
-            "/v1/users/me": {"GET": Route("user:information", _me)},
-            "/v1/users/me/accounts": {"GET": Route("account:information", _accounts)},
-            "/v2/users/me/accounts": {"GET": Route("account:information", _accounts)},
+            "/v1/users/me": {"GET": Route("user:information", brokerage.me)},
+            "/v1/users/me/accounts": {"GET": Route("account:information", brokerage.accounts)},
+            "/v2/users/me/accounts": {"GET": Route("account:information", brokerage.accounts)},
+            "/v1/accounts/{id}/positions": {"GET": Route("position:information", brokerage.positions)},
+            "/v2/accounts/{id}/balance": {"GET": Route("account:information", brokerage.balance)},
+            "/v2/accounts/{id}/orders": {"GET": orders},
+            "/v2/accounts/{id}/orders/history": {"GET": orders},
             "/v1/orders": {"POST": Route("order:execution", self._place_order)},
-            "/v1/marketdata/search": {"GET": Route("market:information", _search)},
+            "/v1/marketdata/search": {"GET": Route("market:information", brokerage.search)},
             "/v1/echo": {"*": Route("", _echo)},
             "/v1/redirect": {"*": Route(None, _redirect)},
+            # A websocket is opened without a token, and shows one in its first message.
+            **{path: {"GET": Route(None, websocket.upgrade)} for path in websocket.SCOPES},
         }
 
     @property
     def orders(self) -> tuple[dict[str, Any], ...]:
         """Copies of the orders that were placed."""
-        with self._lock:
-            return tuple(dict(order) for order in self._orders)
+        return self._brokerage.orders
 
     def clear(self) -> None:
         """Forgets the orders."""
-        with self._lock:
-            self._orders.clear()
+        self._brokerage.clear()
 
     def answer(self, request: Request) -> Response:
         """The route's answer, or why there is none."""
-        methods = self._routes.get(request.path)
+        account = _ACCOUNT.fullmatch(request.path)
+        methods = self._routes.get(account.expand(r"\1{id}\3") if account else request.path)
         if methods is None:
             return json_response(nested_error("NOT_FOUND", "ROUTE_NOT_FOUND", "There is no such route."), 404)
         method = "GET" if request.method == "HEAD" else request.method
@@ -82,7 +70,10 @@ class Api:
         if route is None:
             body = nested_error("VALIDATION", "METHOD_NOT_ALLOWED", "The route has no such method.")
             return json_response(body, 405, {"Allow": ", ".join(methods)})
-        return self._refusal(request, route) or route.answer(request)
+        refusal = self._refusal(request, route)
+        if refusal is None and account and account.group(2) != brokerage.ACCOUNT_ID:
+            return brokerage.unknown_account()
+        return refusal or route.answer(request)
 
     def _refusal(self, request: Request, route: Route) -> Response | None:
         """The 401 or 403 for a request that may not pass."""
@@ -99,59 +90,12 @@ class Api:
         return None
 
     def _place_order(self, request: Request) -> Response:
-        order = request.json_object()
-        if not order:
-            return _invalid("BODY_INVALID", "The body must be a JSON object that describes an order.", "body")
-        symbol = order.get("symbol", "-")
-        if not isinstance(symbol, str) or not symbol.strip():
-            return _invalid("SYMBOL_INVALID", "The symbol must be text.", "symbol")
-        for name in ("quantity", "qty"):
-            if name in order and not _is_positive(order[name]):
-                return _invalid("QUANTITY_INVALID", "The quantity must be a number above zero.", name)
-        order_id = f"ord-{uuid.uuid4().hex}"
-        placed = {**order, "id": order_id, "clOrdId": order_id, "success": True, "status": "PENDING_NEW"}
-        with self._lock:
-            self._orders.append(placed)
-        return json_response(placed)
+        return self._brokerage.place_order(request, self._grants.now())
 
 
 def _unauthorized(code: str, message: str) -> Response:
     challenge = "Bearer" if code == "MISSING_TOKEN" else 'Bearer error="invalid_token"'
     return json_response(nested_error("AUTHENTICATION", code, message), 401, {"WWW-Authenticate": challenge})
-
-
-def _invalid(code: str, description: str, field: str) -> Response:
-    detail = {"code": code, "description": description, "field": field}
-    return json_response(flat_error("VALIDATION", detail), 400)
-
-
-def _is_positive(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return False
-    try:
-        return 0 < float(value) < float("inf")
-    except ValueError:
-        return False
-
-
-def _me(_: Request) -> Response:
-    return json_response({"id": "sandbox-user", "name": "Sandbox User", "email": "user@example.com"})
-
-
-def _accounts(_: Request) -> Response:
-    return json_response({"accounts": [_ACCOUNT]})
-
-
-def _search(request: Request) -> Response:
-    query = (request.parameter("query") or "").strip().lower()
-    if not query:
-        return _invalid("QUERY_REQUIRED", "The parameter query is missing.", "query")
-    found = [
-        {"symbol": symbol, "description": name, "tag": "XNAS", "type": "stock"}
-        for symbol, name in _SYMBOLS.items()
-        if query in symbol.lower() or query in name.lower()
-    ]
-    return json_response(found)
 
 
 def _echo(request: Request) -> Response:
@@ -177,7 +121,7 @@ def _redirect(request: Request) -> Response:
     status = request.parameter("status") or "307"
     # Visible ASCII only: anything else could end the header and start another.
     if not re.fullmatch(r"[\x21-\x7e]+", target):
-        return _invalid("TO_INVALID", "The parameter to must be a URL.", "to")
+        return brokerage.invalid("TO_INVALID", "The parameter to must be a URL.", "to")
     if status not in ("301", "302", "303", "307", "308"):
-        return _invalid("STATUS_INVALID", "The status must be one of 301, 302, 303, 307, 308.", "status")
+        return brokerage.invalid("STATUS_INVALID", "The status must be one of 301, 302, 303, 307, 308.", "status")
     return redirect(target, int(status))

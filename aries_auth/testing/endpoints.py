@@ -36,9 +36,7 @@ class Client:
     def is_authentic(self, client_id: str, client_secret: str) -> bool:
         """Whether both are this client's, compared in constant time."""
         same_id = hmac.compare_digest(client_id.encode("utf-8", "replace"), self.client_id.encode())
-        same_secret = hmac.compare_digest(
-            client_secret.encode("utf-8", "replace"), self.client_secret.encode()
-        )
+        same_secret = hmac.compare_digest(client_secret.encode("utf-8", "replace"), self.client_secret.encode())
         return same_id and same_secret
 
 
@@ -66,9 +64,7 @@ def authorize(request: Request, client: Client, grants: Grants) -> Response:
         code = grants.authorize(" ".join(_scopes(parameters)), parameters["redirect_uri"][0])
         return _send_back(parameters, status, code=code)
     if decision == "deny":
-        return _send_back(
-            parameters, status, error="access_denied", error_description="The user denied the request."
-        )
+        return _send_back(parameters, status, error="access_denied", error_description="The user denied the request.")
     return error_page("Neither Approve nor Deny was chosen.")
 
 

@@ -57,9 +57,7 @@ def _encode(body: Body) -> tuple[bytes, str]:
     if isinstance(body, bytes):
         return body, "application/octet-stream"
     if isinstance(body, str):
-        return body.encode(), "text/html; charset=utf-8" if body.startswith(
-            "<"
-        ) else "text/plain; charset=utf-8"
+        return body.encode(), "text/html; charset=utf-8" if body.startswith("<") else "text/plain; charset=utf-8"
     return json.dumps(body).encode(), "application/json"
 
 

@@ -80,18 +80,21 @@ class _Code:
 class _Issued:
     """An access or refresh token: whose it is, until when, and whether it was revoked or spent before."""
 
-    def __init__(self, grant: _Grant, expires_at: float) -> None:
+    def __init__(self, grant: _Grant, expires_at: float, lifetime: float) -> None:
         self.grant = grant
         self.expires_at = expires_at
+        self.lifetime = lifetime
         self.ended = False
 
 
 @dataclass(frozen=True)
 class Access:
-    """What is known of an access token: "valid", "unknown", "expired" or "revoked", and its scopes."""
+    """What is known of an access token: "valid", "unknown", "expired" or "revoked", its scopes and its life."""
 
     state: str
     scope: str = ""
+    expires_at: float = 0.0
+    lifetime: float = 0.0
 
 
 class Grants:
@@ -128,9 +131,7 @@ class Grants:
                 raise Refused("invalid_grant", "The authorization code is not known.")
             if entry.used:
                 entry.grant.revoked = True  # RFC 6749 section 4.1.2: what was given for it is taken back
-                raise Refused(
-                    "invalid_grant", "The authorization code was used before; its grant is revoked."
-                )
+                raise Refused("invalid_grant", "The authorization code was used before; its grant is revoked.")
             if self.now() >= entry.expires_at:
                 raise Refused("invalid_grant", "The authorization code has expired.")
             if redirect_uri != entry.grant.redirect_uri:
@@ -184,7 +185,7 @@ class Grants:
         claimed = rules.expires_in if lifetime is None else ...
         lifetime = rules.access_token_lifetime if lifetime is None else lifetime
         access_token = f"at-{secrets.token_urlsafe(32)}"
-        self._access[access_token] = _Issued(grant, at + lifetime)
+        self._access[access_token] = _Issued(grant, at + lifetime, lifetime)
         answer: dict[str, Any] = {"access_token": access_token, "token_type": "Bearer", "scope": grant.scope}
         if claimed is not None:
             answer["expires_in"] = _seconds(lifetime) if claimed is ... else claimed
@@ -192,7 +193,7 @@ class Grants:
             if refresh_lifetime is None:
                 refresh_lifetime = rules.refresh_token_lifetime
             refresh_token = f"rt-{secrets.token_urlsafe(32)}"
-            self._refresh[refresh_token] = _Issued(grant, at + refresh_lifetime)
+            self._refresh[refresh_token] = _Issued(grant, at + refresh_lifetime, refresh_lifetime)
             grant.previous, grant.newest = grant.newest, refresh_token
             answer.update(refresh_token=refresh_token, refresh_token_expires_in=_seconds(refresh_lifetime))
         return rules.edit_answer(answer) if rules.edit_answer is not None else answer
@@ -207,7 +208,7 @@ class Grants:
                 return Access("revoked")
             if self.now() >= entry.expires_at:
                 return Access("expired")
-            return Access("valid", entry.grant.scope)
+            return Access("valid", entry.grant.scope, entry.expires_at, entry.lifetime)
 
     def revoke_access_tokens(self) -> None:
         """Ends every access token; the grants live on."""

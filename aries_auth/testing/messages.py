@@ -75,11 +75,9 @@ def flat_error(text: str, *codes: Mapping[str, str]) -> dict[str, Any]:
 def nested_error(kind: str, code: str, message: str, request_id: str | None = None) -> dict[str, Any]:
     """``{"error": {"type", "code", "message", "request_id", "details"}}``; `kind` is its type."""
     request_id = request_id or f"req-{uuid.uuid4().hex}"
-    return {
-        "error": {"type": kind, "code": code, "message": message, "request_id": request_id, "details": {}}
-    }
+    return {"error": {"type": kind, "code": code, "message": message, "request_id": request_id, "details": {}}}
 
 
-def oauth_error(error: str, description: str) -> dict[str, Any]:
-    """``{"error", "error_description"}`` (RFC 6749 section 5.2)."""
-    return {"error": error, "error_description": description}
+def oauth_error(error: str, description: str | None = None) -> dict[str, Any]:
+    """``{"error", "error_description"}`` (RFC 6749 section 5.2), where the description may be left out."""
+    return {"error": error} if description is None else {"error": error, "error_description": description}

@@ -50,8 +50,7 @@ def consent_page(action: str, fields: Mapping[str, str], scopes: Sequence[str]) 
     """Approve or Deny; the form carries the request's parameters, which are checked again when it is sent."""
     items = "\n".join(f"<li><code>{escape(scope)}</code></li>" for scope in scopes)
     hidden = "\n".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in fields.items()
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
     )
     body = f"""<p>The application <code>{escape(fields["client_id"])}</code> asks for:</p>
 <ul>

@@ -1,7 +1,8 @@
-"""pytest fixtures, by an entry point: `aries_sandbox` and `aries_auth`. Loading it loads little else."""
+"""pytest fixtures, by an entry point: `aries_sandbox`, `aries_auth` and their kin. Loading it loads little else."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aries_auth import AriesAuth
+    from aries_auth import AriesAuth, FileTokenStore
     from aries_auth.testing import AriesSandbox
 
 
@@ -32,17 +33,41 @@ def aries_sandbox(aries_sandbox_server: AriesSandbox) -> Iterator[AriesSandbox]:
 
 
 @pytest.fixture
-def aries_auth(aries_sandbox: AriesSandbox, tmp_path: Path) -> AriesAuth:
-    """An `AriesAuth` that is logged in at `aries_sandbox`, with a store of its own under `tmp_path`."""
-    from aries_auth import AriesAuth, FileTokenStore  # noqa: PLC0415
+def aries_store(aries_sandbox: AriesSandbox, tmp_path: Path) -> FileTokenStore:
+    """The store of `aries_auth`, with a grant that was made a minute ago.
+
+    A token that is younger than half a minute would not be refreshed after a 401, and tests want to see that.
+    """
+    from aries_auth import FileTokenStore  # noqa: PLC0415
 
     store = FileTokenStore(tmp_path / "aries-auth" / "token.json")
-    store.save(aries_sandbox.issue_token())
+    store.save(aries_sandbox.issue_token(age=60))
+    return store
+
+
+@pytest.fixture
+def aries_auth(aries_sandbox: AriesSandbox, aries_store: FileTokenStore) -> AriesAuth:
+    """An `AriesAuth` that is logged in at `aries_sandbox`, with `aries_store` as its store."""
+    from aries_auth import AriesAuth  # noqa: PLC0415
+
     return AriesAuth(
         aries_sandbox.client_id,
         aries_sandbox.client_secret,
         aries_sandbox.redirect_uri,
-        store=store,
+        store=aries_store,
         token_url=aries_sandbox.token_url,
         api_origins=[aries_sandbox.api_url],
     )
+
+
+@pytest.fixture
+def aries_environ(
+    aries_sandbox: AriesSandbox, aries_store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Sets the variables by which a program's own ``AriesAuth()``, and ``aries-auth``, find sandbox and store."""
+    variables = {**aries_sandbox.environ, "ARIES_TOKEN_FILE": str(aries_store.path)}
+    for name in [name for name in os.environ if name.startswith("ARIES_")]:  # those of the user's real login
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables

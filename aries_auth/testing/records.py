@@ -41,7 +41,10 @@ class TokenRequestRecord:
 
 @dataclass(frozen=True)
 class ApiRequestRecord:
-    """One request to the API. `fingerprint` is its token's; for the rest see `TokenRequestRecord`."""
+    """One request to the API. `fingerprint` is its token's; for the rest see `TokenRequestRecord`.
+
+    A websocket's opening is one with the status 101, and each token shown on it one with the method ``AUTH``.
+    """
 
     method: str
     path: str

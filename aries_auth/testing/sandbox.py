@@ -230,9 +230,7 @@ class AriesSandbox:
             times: how many requests it meets; None is every one until `heal`.
         """
         every = {name: str(value) for name, value in (headers or {}).items()}
-        fault = Fault(
-            route, status, body, every, delay, before, processed, drop, hang, drip, drip_of, path, times
-        )
+        fault = Fault(route, status, body, every, delay, before, processed, drop, hang, drip, drip_of, path, times)
         self._service.faults.add(fault)
 
     def heal(self) -> None:

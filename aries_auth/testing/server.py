@@ -13,6 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from aries_auth.testing.frames import Frames
 from aries_auth.testing.messages import Request, Response, json_response, nested_error
 from aries_auth.testing.service import Delivery, Service
 
@@ -134,6 +135,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         logger.debug("%s %s %d", request.method, request.path, delivery.response.status)
         self._send(delivery)
+        if delivery.response.status == 101:
+            self.close_connection = True
+            self.server.service.converse(request, Frames(self.rfile, self.wfile))
 
     do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815
 
@@ -144,9 +148,7 @@ class Handler(BaseHTTPRequestHandler):
             # Not the exception's text, which may quote what was sent.
             where = "".join(traceback.format_tb(exc.__traceback__))
             logger.error("%s %s failed: %s\n%s", request.method, request.path, type(exc).__name__, where)
-            return Delivery(
-                json_response(nested_error("INTERNAL", "SANDBOX_FAILED", "The sandbox failed."), 500)
-            )
+            return Delivery(json_response(nested_error("INTERNAL", "SANDBOX_FAILED", "The sandbox failed."), 500))
 
     def _read_body(self) -> bytes | None:
         """The request's body, sent whole or in chunks; None where its length is not to be known."""

@@ -11,9 +11,11 @@ from aries_auth.testing.api import Api
 from aries_auth.testing.faults import Claim, Fault, FaultBoard
 from aries_auth.testing.messages import Request, Response
 from aries_auth.testing.records import ApiRequestRecord, Journal, TokenRequestRecord, fingerprint
+from aries_auth.testing.websocket import Conversation
 
 if TYPE_CHECKING:
     from aries_auth.testing.endpoints import Client
+    from aries_auth.testing.frames import Frames
     from aries_auth.testing.grants import Grants
 
 
@@ -59,6 +61,10 @@ class Service:
         finally:
             self._record(visit)
             self.journal.leave(route)
+
+    def converse(self, request: Request, frames: Frames) -> None:
+        """Speak with a client on the websocket that an answer of status 101 has opened."""
+        Conversation(request, frames, self.grants, self.journal).run()
 
     def _plain(self, visit: Visit) -> Delivery:
         response = self._process(visit.request, visit.route)

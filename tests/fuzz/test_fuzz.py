@@ -15,7 +15,8 @@ pytestmark = pytest.mark.timeout(300)
 
 names = st.sampled_from(
     ["access_token", "refresh_token", "expires_in", "refresh_token_expires_in", "scope", "token_type", "version",
-     "error", "codes", "code", "type", "message", "request_id", "error_description", "expires_at", "obtained_at", "ciphertext"]
+     "error", "codes", "code", "type", "message", "request_id", "error_description", "expires_at", "obtained_at",
+     "ciphertext"]
 )  # fmt: skip
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -28,7 +29,7 @@ urls = st.builds(
     st.sampled_from(["https://", "http://", "HTTPS://", "//", "https:\\\\", ""]),
     st.sampled_from(["", "user@", "user:pw@", "api.aries.com@"]) | st.text(max_size=5),
     st.sampled_from(
-        ["api.aries.com", "API.aries.com", "api.aries.com.", "[::1]", "127.0.0.1", "app.example", "ⓐpi.aries.com"]
+        ["api.aries.com", "API.aries.com", "api.aries.com.", "[::1]", "127.0.0.1", "ⓐpi.aries.com"]
     ),
     st.sampled_from(["", ":443", ":0443", ":80", ":x", ":99999", "@evil.example"]),
     st.sampled_from(["", "/", "/callback", "/callback?code=a&state=the-state", "?state=the-state&code=", "#f"])

@@ -1,0 +1,48 @@
+"""``aries-auth rekey``: encrypts stored tokens, or moves them to the newest key."""
+
+from __future__ import annotations
+
+import click
+
+from aries_auth.cli.console import Failure, say
+from aries_auth.cli.options import examples, grant_options
+
+
+@click.command(
+    epilog=examples(
+        'export ARIES_STORE_KEY="NEW,OLD"',
+        "aries-auth rekey",
+        "aries-auth rekey --all       every profile of the database or folder",
+    ),
+)
+@grant_options
+@click.option("--all", "every", is_flag=True, help="Every profile of the database, or of the default folder.")
+def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
+    """Encrypt the stored token, or move it to the newest key.
+
+    The keys are Fernet's, in $ARIES_STORE_KEY or the file that $ARIES_STORE_KEY_FILE names: separated by commas, the
+    newest first. Give the old key along with the new one; once everything is moved, it can be left out.
+    """
+    from aries_auth.cli.stores import every_store, find_store  # noqa: PLC0415
+    from aries_auth.encryption import cipher_of_environment  # noqa: PLC0415
+    from aries_auth.encryption import rekey as move  # noqa: PLC0415
+    from aries_auth.errors import ConfigurationError, StoreError  # noqa: PLC0415
+    from aries_auth.store import store_name  # noqa: PLC0415
+
+    cipher = cipher_of_environment()
+    if cipher is None:
+        raise ConfigurationError("There is no key: set $ARIES_STORE_KEY, or $ARIES_STORE_KEY_FILE.")
+    failed = 0
+    for found in every_store(store) if every else [find_store(profile, store)]:
+        where = store_name(found.store)
+        try:
+            token = move(found.store, cipher)
+        except StoreError as exc:
+            if not every:
+                raise
+            failed += 1
+            say(str(exc), color="red")
+            continue
+        say(f"the token in {where} is under the newest key" if token else f"there is no token in {where}")
+    if failed:
+        raise Failure(f"{failed} of them could not be moved, and were left as they are")

@@ -1,0 +1,125 @@
+"""Tokens at rest under a key: the command's Fernet keys from the environment, and moving a store to the newest."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import ContextManager, Protocol, TypeVar
+
+from aries_auth.errors import ConfigurationError, StoreError, printable
+from aries_auth.settings import variable
+from aries_auth.store import Cipher, StoreEntry
+from aries_auth.token import Secret, Token
+
+_KEY, _KEY_FILE = "ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE"
+
+
+class EncryptableStore(Protocol):
+    """A store with a `cipher`, which its entries ask for whenever they read or write."""
+
+    cipher: Cipher | None
+
+    def locked(self, timeout: float | None = None) -> ContextManager[StoreEntry]:
+        """As in `TokenStore`."""
+        ...
+
+
+Store = TypeVar("Store", bound=EncryptableStore)
+
+
+def cipher_of_environment() -> Cipher | None:
+    """The cipher for ``$ARIES_STORE_KEY``, else for the file named by ``$ARIES_STORE_KEY_FILE``; None without either.
+
+    The keys are Fernet's (``Fernet.generate_key()``), separated by commas (in the file also by white space), the
+    newest first: it encrypts, and every one of them decrypts.
+
+    Raises:
+        ConfigurationError: a key is none, the file can't be read, or cryptography is not installed.
+    """
+    text, name = variable(_KEY), f"${_KEY}"
+    keys = Secret(text or "")
+    if text is None:
+        path, name = variable(_KEY_FILE), f"the file named by ${_KEY_FILE}"
+        if path is None:
+            return None
+        keys = _read(path)
+    text = None
+    return _fernet(keys, name)
+
+
+def _read(path: str) -> Secret:
+    try:
+        return Secret(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        fault = "it is not UTF-8 text"
+    except OSError as exc:
+        fault = exc.strerror or type(exc).__name__
+    raise ConfigurationError(f"The keys of the store can't be read from {printable(path)} (${_KEY_FILE}): {fault}.")
+
+
+def _fernet(keys: Secret, name: str) -> Cipher:
+    try:
+        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationError(
+            f'{name} asks for encryption, which needs cryptography. Run: pip install "aries-auth[encryption]"'
+        ) from None
+    ciphers: list[Fernet] = []
+    for key in keys.reveal().replace(",", " ").split():
+        cipher = _cipher_or_none(Fernet, Secret(key))
+        if cipher is None:
+            key = ""  # noqa: PLW2901 - this frame may be shown
+            raise ConfigurationError(
+                f"Key {len(ciphers) + 1} in {name} is no Fernet key (32 bytes in URL-safe base64). To make one, run: "
+                "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+            )
+        ciphers.append(cipher)
+    if not ciphers:
+        raise ConfigurationError(f"There is no key in {name}.")
+    return MultiFernet(ciphers)
+
+
+C = TypeVar("C")
+
+
+def _cipher_or_none(make: type[C], key: Secret) -> C | None:
+    try:
+        return make(key.reveal().encode())  # type: ignore[call-arg]
+    except (TypeError, ValueError):
+        return None
+
+
+def rekey(store: EncryptableStore, cipher: Cipher) -> Token | None:
+    """Store the token anew under the cipher's newest key, whether it was plain or under one of its keys.
+
+    Args:
+        store: a `FileTokenStore` or `SQLTokenStore`; its own cipher does not matter and stays as it is.
+        cipher: knows every key that the token may be under, the newest first.
+
+    Returns:
+        The token, or None where none is stored.
+
+    Raises:
+        StoreError: it is under another key or can't be read; it is left as it is.
+    """
+    working = copy.copy(store)
+    working.cipher = cipher
+    with working.locked() as entry:
+        token = _load_either(working, entry)
+        working.cipher = cipher
+        if token is not None:
+            entry.save(token)
+    return token
+
+
+def _load_either(store: EncryptableStore, entry: StoreEntry) -> Token | None:
+    try:
+        return entry.load()
+    except StoreError as exc:
+        encrypted = exc
+    try:
+        store.cipher = None
+        return entry.load()
+    except StoreError:
+        pass
+    raise encrypted

@@ -1,0 +1,77 @@
+"""One way to make a call, whichever library makes it. No certificates: reading the CA bundle takes most of the time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Callable, NamedTuple
+
+import httpx
+import pytest
+import requests
+import trio
+
+
+class Answer(NamedTuple):
+    status: int
+    response: Any
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return self.response.json()
+
+
+Caller = Callable[..., Answer]
+
+
+def with_requests(auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+    if "content" in options:
+        options["data"] = options.pop("content")
+    with requests.Session() as session:
+        session.trust_env = False
+        response = session.request(method, url, auth=auth, timeout=20, **options)
+    return Answer(response.status_code, response)
+
+
+def with_client(module: Any, auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+    with module.Client(auth=auth, follow_redirects=True, timeout=20, verify=False) as client:
+        response = client.request(method, url, **options)
+    return Answer(response.status_code, response)
+
+
+async def with_async_client(module: Any, auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+    async with module.AsyncClient(auth=auth, follow_redirects=True, timeout=20, verify=False) as client:
+        response = await client.request(method, url, **options)
+    return Answer(response.status_code, response)
+
+
+LIBRARIES = ("requests", "httpx", "asyncio", "trio", "httpx2", "httpx2-asyncio")
+
+
+def caller(library: str) -> Caller:
+    if library == "requests":
+        return with_requests
+    module = pytest.importorskip("httpx2", reason="needs Python 3.10") if library.startswith("httpx2") else httpx
+
+    def call(auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+        async def main() -> Answer:
+            return await with_async_client(module, auth, url, method, **options)
+
+        if library == "trio":
+            return trio.run(main)
+        if library.endswith("asyncio"):
+            return asyncio.run(main())
+        return with_client(module, auth, url, method, **options)
+
+    return call
+
+
+@pytest.fixture(params=LIBRARIES)
+def call(request: pytest.FixtureRequest) -> Caller:
+    """``call(auth, url, method, **options)`` with each library in turn."""
+    return caller(request.param)
+
+
+@pytest.fixture(params=("requests", "httpx"))
+def call_sync(request: pytest.FixtureRequest) -> Caller:
+    """The same for what does not depend on how the call waits."""
+    return caller(request.param)

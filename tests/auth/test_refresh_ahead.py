@@ -1,0 +1,292 @@
+"""DESIGN section 3, "Refresh ahead": use the token, use it and refresh in the background, or wait."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
+from aries_auth.testing import AriesSandbox, fingerprint
+from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, in_threads, our_threads, wait_until
+
+from .conftest import Caller
+
+Stored = Callable[..., Token]
+MakeAuth = Callable[..., AriesAuth]
+
+
+def settle(auth: AriesAuth) -> None:
+    """Until nothing goes on in the background for this object."""
+    assert auth._ready is not None
+    source = auth._ready.source
+    wait_until(lambda: source._under_way is None or source._under_way[0].done)
+
+
+def test_a_fresh_token_is_used_without_lock_io_or_thread(
+    make_auth: MakeAuth,
+    stored: Stored,
+    store: FileTokenStore,
+    call: Caller,
+    aries: AriesSandbox,
+    url: str,
+    tmp_path: Path,
+) -> None:
+    stored(age=FRESH)
+    auth = make_auth()
+    call(auth, url)
+    settle(auth)
+    (tmp_path / "store").rename(tmp_path / "gone")
+    before = our_threads()
+    with FileTokenStore(tmp_path / "gone" / "token.json").locked(0):
+        assert call(auth, url).status == 200
+        assert our_threads() == before
+    assert aries.token_requests == ()
+
+
+def test_no_call_waits_for_a_refresh_in_the_margin(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    token = stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(hang=True, before=True)
+    for _ in range(3):
+        assert call(auth, url).json["token"] == fingerprint(token.access_token)
+    aries.wait_for_requests(1)
+    assert aries.refresh_count == 0
+    aries.heal()
+    wait_until(lambda: auth.token != token)
+    assert aries.refresh_count == 1
+
+
+def test_the_last_call_waits_for_the_refresh(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    token = stored(age=LAST_CALL)
+    auth = make_auth()
+    assert call(auth, url).json["token"] != fingerprint(token.access_token)
+    assert aries.refresh_count == 1
+
+
+def test_an_expired_token_is_never_used(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    stored(age=EXPIRED)
+    assert call(make_auth(), url).status == 200
+    assert [request.status for request in aries.api_requests] == [200]
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["in memory", "in the store alone"])
+def test_in_last_call_the_token_is_used_when_the_refresh_fails(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str, memory: bool
+) -> None:
+    auth = make_auth()
+    if memory:
+        stored(age=0.0, expires_in=30.0)
+        auth.get_token()
+    token = stored(age=LAST_CALL)
+    aries.fail(status=401, body={"error": "invalid_client"}, times=None)
+    assert call(auth, url).json["token"] in (fingerprint(token.access_token), fingerprint(auth.get_token()))
+    assert call(auth, url).status == 200
+
+
+def test_in_last_call_the_token_is_used_when_the_refresh_takes_longer_than_it_lives(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    token = stored(age=99.4, expires_in=100.0)
+    aries.fail(hang=True, times=None)
+    begun = time.time()
+    answer = call(make_auth(), url)
+    assert answer.json["token"] == fingerprint(token.access_token)
+    assert time.time() - begun < 0.6
+    aries.heal()
+
+
+def test_after_the_expiry_a_failing_refresh_is_an_error(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    stored(age=EXPIRED)
+    aries.revoke_grants()
+    with pytest.raises(LoginRequired):
+        call(make_auth(), url)
+    assert aries.api_requests == ()
+
+
+def test_another_process_that_refreshes_is_left_alone_and_looked_at_again(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "aries_auth")
+    old = stored(age=IN_MARGIN)
+    auth = make_auth()
+    with store.locked() as entry:
+        assert auth.get_token() == old.access_token
+        wait_until(lambda: "Another holder of the lock" in caplog.text)
+        settle(auth)
+        assert auth.get_token() == old.access_token
+        newer = aries.issue_token()
+        entry.save(newer)
+        wait_until(lambda: auth.get_token() == newer.access_token, timeout=3.0)
+    assert aries.token_requests == ()
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_a_failed_attempt_is_logged_and_retried_with_back_off_and_hurts_no_caller(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(status=400, body={"error": "invalid_client"})
+    begun = time.monotonic()
+    while auth.get_token() == old.access_token:
+        assert time.monotonic() - begun < 15.0
+        time.sleep(0.001)
+    assert time.monotonic() - begun > 0.5, "the first back-off is from half a second to a second"
+    assert [request.status for request in aries.token_requests] == [400, 200]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "used while it lives" in warnings[0]
+
+
+def test_in_an_outage_no_call_fails_while_the_token_lives_and_nothing_storms(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox
+) -> None:
+    old = stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(status=503, times=None)
+    end = time.monotonic() + 1.5
+
+    def calls() -> set[str]:
+        tokens = set()
+        while time.monotonic() < end:
+            tokens.add(auth.get_token())
+        return tokens
+
+    assert in_threads(8, calls) == [{old.access_token}] * 8
+    assert len(aries.token_requests) <= 5
+    aries.heal()
+    wait_until(lambda: auth.get_token() != old.access_token)
+
+
+def test_many_callers_in_last_call_of_a_failing_endpoint_count_as_one_failure(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored(age=LAST_CALL)
+    auth = make_auth()
+    aries.fail(status=400, body={"error": "invalid_client"}, delay=0.3)
+    in_threads(20, auth.get_token)
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+    wait_until(lambda: auth.get_token() and aries.refresh_count == 1)
+
+
+def test_an_unknown_expiry_is_never_refreshed_ahead(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    aries.rules.expires_in = None
+    stored(age=100.0)
+    auth = make_auth()
+    for _ in range(2):
+        assert call(auth, url).status == 200
+    settle(auth)
+    assert aries.token_requests == ()
+    aries.revoke_access_tokens()
+    assert call(auth, url).status == 200
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.parametrize("claim", ["soon", 0, -5, "NaN", 1e300, [], True])
+def test_an_expires_in_that_says_nothing_is_an_unknown_expiry(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, claim: Any
+) -> None:
+    stored(age=EXPIRED)
+    aries.rules.expires_in = claim
+    auth = make_auth()
+    auth.get_token()
+    assert auth.token is not None
+    assert auth.token.expires_at is None
+    auth.get_token()
+    assert aries.refresh_count == 1
+
+
+def test_a_token_that_arrives_expired_is_used_for_the_request_at_hand_and_not_looped_on(
+    make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
+) -> None:
+    stored(age=EXPIRED)
+    aries.rules.expires_in = 1e-6
+    auth = make_auth()
+    for count in (1, 2):
+        assert call(auth, url).status == 200
+        assert aries.refresh_count == count
+
+
+def test_the_same_access_token_again_starts_no_loop(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
+    token = stored(age=IN_MARGIN)
+    aries.rules.edit_answer = lambda answer: {**answer, "access_token": token.access_token, "expires_in": 200}
+    auth = make_auth(refresh_margin=10_000.0)
+    auth.get_token()
+    wait_until(lambda: aries.refresh_count == 1)
+    settle(auth)
+    for _ in range(200):
+        assert auth.get_token() == token.access_token
+    settle(auth)
+    assert aries.refresh_count == 1
+
+
+def test_margins_are_spread_by_up_to_a_tenth_downwards_per_instance(make_auth: MakeAuth, stored: Stored) -> None:
+    token = stored()
+    margins = []
+    for _ in range(60):
+        auth = make_auth()
+        auth.get_token()
+        assert auth._ready is not None
+        margins.append((token.expires_at or 0.0) - auth._ready.source.hot.fresh_until)
+    assert 270.0 <= min(margins) < 280.0
+    assert 290.0 < max(margins) <= 300.0
+
+
+def test_a_hundred_tokens_that_fall_due_together_start_few_threads_and_no_waiting_caller_stands_behind_them(
+    aries: AriesSandbox, make_auth: MakeAuth, tmp_path: Path
+) -> None:
+    auths = []
+    for number in range(100):
+        store = FileTokenStore(tmp_path / f"{number}.json")
+        store.save(aries.issue_token(age=IN_MARGIN))
+        auths.append(make_auth(store=store))
+    waiting = FileTokenStore(tmp_path / "waiting.json")
+    waiting.save(aries.issue_token(age=EXPIRED))
+    before = len(our_threads())
+    aries.fail(hang=True, times=16)
+    for auth in auths:
+        auth.get_token()
+    aries.wait_for_requests(16)
+    assert len(our_threads()) - before <= 32
+    make_auth(store=waiting).get_token()  # while all that may run in the background hang
+    queued = auths[-1]
+    queued.refresh()  # and one of theirs skips the queue
+    aries.heal()
+    wait_until(lambda: aries.refresh_count == 101, timeout=20.0)
+    wait_until(lambda: len(our_threads()) <= before)
+
+
+def test_a_background_refresh_in_the_queue_is_pulled_forward_by_who_needs_it(
+    aries: AriesSandbox, make_auth: MakeAuth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aries_auth.flight
+
+    monkeypatch.setattr(aries_auth.flight, "MOST_IN_BACKGROUND", 1)
+    auths = []
+    for number in range(2):
+        store = FileTokenStore(tmp_path / f"{number}.json")
+        store.save(aries.issue_token(age=IN_MARGIN))
+        auths.append(make_auth(store=store))
+    aries.fail(hang=True)
+    for auth in auths:
+        auth.get_token()
+    aries.wait_for_requests(1)
+    token = auths[1].refresh()
+    assert (token.expires_at or 0.0) > time.time() + 3000.0
+    aries.heal()
+    wait_until(lambda: aries.refresh_count == 2)
+    settle(auth)
+    assert aries.refresh_count == 2

@@ -1,0 +1,218 @@
+"""`login` in the cells of a real kernel, spoken to as Jupyter does."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from aries_auth.testing import AriesSandbox
+from tests.browser.conftest import ROOT, need, quiet_port
+from tests.cli_process import clean_environment
+from tests.conftest import wait_until
+
+LOGIN = "from aries_auth import login; auth = login(scope='user:information', open_browser=False{more})"
+
+
+class Kernel:
+    """One ipykernel, and a client of it."""
+
+    def __init__(self, folder: Path, aries: AriesSandbox) -> None:
+        from jupyter_client.manager import KernelManager
+
+        self.token_file = folder / "token.json"
+        told = {"ARIES_TOKEN_FILE": str(self.token_file), "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
+        environment = clean_environment(folder, **aries.environ, **told)
+        self._manager = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"))
+        self._manager.start_kernel(env=environment, cwd=str(folder))
+        self._client = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=30)
+
+    def execute(self, code: str, *, allow_stdin: bool = True) -> str:
+        # stop_on_error would have the kernel drop a cell that comes right after one that failed.
+        return str(self._client.execute(code, allow_stdin=allow_stdin, stop_on_error=False))
+
+    def reply(self, request: str, timeout: float = 15.0) -> dict[str, Any]:
+        """The outcome of a cell."""
+        give_up_at = time.monotonic() + timeout
+        while time.monotonic() < give_up_at:
+            message = self._client.get_shell_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") == request:
+                return dict(message["content"])
+        raise AssertionError("the cell did not end")
+
+    def output(self, request: str, until: str | None = None, timeout: float = 15.0) -> str:
+        """What a cell has shown, as soon as a pattern is in it, else at its end."""
+        shown = ""
+        give_up_at = time.monotonic() + timeout
+        while time.monotonic() < give_up_at:
+            message = self._client.get_iopub_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            content = message["content"]
+            shown += str(content.get("text", "")) + "".join(map(str, content.get("data", {}).values()))
+            shown += "\n".join(content.get("traceback", []))
+            if until is not None and re.search(until, shown):
+                return shown
+            if message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return shown
+        raise AssertionError(shown)
+
+    def run(self, code: str) -> str:
+        """A cell that must go well; what it showed."""
+        request = self.execute(code)
+        reply = self.reply(request)
+        assert reply["status"] == "ok", reply
+        return self.output(request)
+
+    def asked(self) -> str:
+        """The question of a field that the cell shows."""
+        return str(self._client.get_stdin_msg(timeout=15)["content"]["prompt"])
+
+    def answer(self, text: str) -> None:
+        self._client.input(text)
+
+    def interrupt(self) -> None:
+        self._manager.interrupt_kernel()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._manager.is_alive())
+
+    def stop(self) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[AriesSandbox]:
+    with AriesSandbox(redirect_uris=[f"http://127.0.0.1:{quiet_port()}/callback"]) as aries:
+        yield aries
+
+
+@pytest.fixture(scope="module")
+def kernel_of_module(sandbox: AriesSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    need("jupyter_client", "ipykernel")
+    kernel = Kernel(tmp_path_factory.mktemp("kernel"), sandbox)
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def kernel(kernel_of_module: Kernel, sandbox: AriesSandbox) -> Kernel:
+    """The kernel, not logged in."""
+    sandbox.reset()
+    kernel_of_module.token_file.unlink(missing_ok=True)
+    return kernel_of_module
+
+
+def link_in(shown: str, aries: AriesSandbox) -> str:
+    found = re.search(rf"{re.escape(aries.authorize_url)}\S+", shown)
+    assert found is not None, shown
+    return found.group()
+
+
+def listens(aries: AriesSandbox) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(aries.redirect_uri).port or 0)) == 0
+
+
+def test_a_cell_logs_in_while_it_listens(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=""))
+    link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
+    assert sandbox.browser(link).status == 200
+    assert kernel.reply(cell)["status"] == "ok"
+    assert "user:information" in kernel.run("auth")
+    assert kernel.token_file.exists()
+
+
+def test_an_interrupt_ends_the_wait_at_once_and_the_kernel_goes_on(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=""))
+    kernel.output(cell, until=r"Waiting")
+    wait_until(lambda: listens(sandbox))
+    begun = time.monotonic()
+    kernel.interrupt()
+    reply = kernel.reply(cell)
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert kernel.run("1 + 1") == "2"
+    assert time.monotonic() - begun < 3.0
+    assert kernel.alive
+    assert not listens(sandbox)
+    assert not kernel.token_file.exists()
+
+
+def test_a_login_after_an_interrupt_has_the_same_port_again(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    for _ in range(2):
+        cell = kernel.execute(LOGIN.format(more=""))
+        link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
+        kernel.interrupt()
+        assert kernel.reply(cell)["ename"] == "KeyboardInterrupt"
+    cell = kernel.execute(LOGIN.format(more=""))
+    link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
+    assert sandbox.browser(link).status == 200
+    assert kernel.reply(cell)["status"] == "ok"
+
+
+def test_paste_asks_in_a_field(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=", paste=True"))
+    shown = kernel.output(cell, until=r"(?s)https?://\S+.*can't be reached:")
+    kernel.asked()
+    callback = sandbox.approve(link_in(shown, sandbox))
+    kernel.answer(callback)
+    assert kernel.reply(cell)["status"] == "ok"
+    assert callback not in kernel.output(cell)
+    assert kernel.token_file.exists()
+
+
+def test_an_interrupt_ends_the_field(kernel: Kernel) -> None:
+    cell = kernel.execute(LOGIN.format(more=", paste=True"))
+    kernel.asked()
+    begun = time.monotonic()
+    kernel.interrupt()
+    assert kernel.reply(cell)["ename"] == "KeyboardInterrupt"
+    assert kernel.run("1 + 1") == "2"
+    assert time.monotonic() - begun < 3.0
+    assert not kernel.token_file.exists()
+
+
+def test_an_interrupt_while_the_code_is_exchanged_keeps_the_token(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=", paste=True"))
+    shown = kernel.output(cell, until=r"(?s)https?://\S+.*can't be reached:")
+    kernel.asked()
+    sandbox.fail(delay=1.0)
+    kernel.answer(sandbox.approve(link_in(shown, sandbox)))
+    sandbox.wait_for_requests(1)
+    kernel.interrupt()
+    assert kernel.reply(cell, timeout=0.8)["ename"] == "KeyboardInterrupt"
+    assert not kernel.token_file.exists()
+    wait_until(kernel.token_file.exists)
+
+
+def test_the_traceback_in_a_cell_shows_no_secret_and_no_code(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    """Verbose tracebacks print the local variables of every frame."""
+    kernel.run("%xmode Verbose")
+    cell = kernel.execute(LOGIN.format(more=", paste=True"))
+    shown = kernel.output(cell, until=r"(?s)https?://\S+.*can't be reached:")
+    kernel.asked()
+    callback = sandbox.approve(link_in(shown, sandbox))
+    code = re.search(r"code=([^&]+)", callback)
+    assert code is not None
+    kernel.answer(callback.replace("state=", "state=not"))
+    assert kernel.reply(cell)["ename"] == "AuthorizationError"
+    shown = kernel.output(cell)
+    kernel.run("%xmode Context")
+    assert "may be forged" in shown
+    assert code.group(1) not in shown
+    assert sandbox.client_secret not in shown
+
+
+def test_a_kernel_without_a_field_says_so(kernel: Kernel) -> None:
+    """papermill and nbconvert execute notebooks with nobody there to answer."""
+    cell = kernel.execute(LOGIN.format(more=", paste=True"), allow_stdin=False)
+    assert kernel.reply(cell)["ename"] == "AuthorizationError"

@@ -1,0 +1,207 @@
+"""The recipes of docs/prompt.md with the real programs: HTTPie and its plugin, curl, websocat, aiohttp."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aries_auth import FileTokenStore
+from aries_auth.testing import AriesSandbox, fingerprint
+from tests.cli_process import clean_environment
+from tests.ecosystem.pages import block
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the recipes are for a POSIX shell")
+
+PROGRAMS = Path(sys.executable).parent
+
+
+@pytest.fixture
+def environment(aries_sandbox: AriesSandbox, tmp_path: Path) -> dict[str, str]:
+    """A user who is logged in as the default profile, with the programs of this Python in the PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    command = folder / "aries-auth"
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m aries_auth \"$@\"\n")
+    command.chmod(0o700)
+    path = os.pathsep.join([str(folder), str(PROGRAMS), os.environ["PATH"]])
+    root = str(Path(__file__).parents[2])
+    return clean_environment(tmp_path, **aries_sandbox.environ, PATH=path, PYTHONPATH=root)
+
+
+@pytest.fixture
+def store(aries_sandbox: AriesSandbox, tmp_path: Path) -> FileTokenStore:
+    return log_in(aries_sandbox, tmp_path, "default")
+
+
+def log_in(aries: AriesSandbox, home: Path, profile: str) -> FileTokenStore:
+    store = FileTokenStore(home / "data" / "aries-auth" / f"{profile}.json")
+    store.save(aries.issue_token(age=60))
+    return store
+
+
+def shell(text: str, aries: AriesSandbox, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a recipe with the sandbox in the place of Aries."""
+    text = text.replace("https://api.aries.com", aries.api_url)
+    text = text.replace("wss://api.aries.com", aries.api_url.replace("http", "ws", 1))
+    return subprocess.run(
+        ["bash", "-uo", "pipefail", "-c", text],
+        env=environment,
+        cwd=environment["HOME"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def require(program: str) -> None:
+    if shutil.which(program, path=os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])) is None:
+        pytest.skip(f"{program} is not installed")
+
+
+# HTTPie
+
+
+@pytest.fixture
+def http() -> str:
+    pytest.importorskip("httpie")
+    return "http --ignore-stdin --print=b"
+
+
+@pytest.mark.usefixtures("store", "http")
+def test_httpie_finds_the_plugin_by_its_entry_point(aries_sandbox: AriesSandbox, environment: dict[str, str]) -> None:
+    done = shell("http --help", aries_sandbox, environment)
+    assert '"aries": Aries API (provided by aries-auth' in done.stdout
+
+
+@pytest.mark.usefixtures("store", "http")
+def test_httpie_calls_with_the_default_profile(aries_sandbox: AriesSandbox, environment: dict[str, str]) -> None:
+    done = shell(block("prompt", "bash", "query==apple"), aries_sandbox, environment)
+    assert done.returncode == 0, done.stderr
+    assert [request.status for request in aries_sandbox.api_requests] == [200, 200]
+    assert '"name": "Sandbox User"' in done.stdout
+
+
+def test_httpie_calls_with_a_profile_as_auth_value(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], tmp_path: Path, http: str
+) -> None:
+    paper = log_in(aries_sandbox, tmp_path, "paper").load()
+    log_in(aries_sandbox, tmp_path, "default")
+    assert paper is not None
+    recipe = block("prompt", "bash", "-a paper").replace("http -A", f"{http} -A")
+    assert shell(recipe, aries_sandbox, environment).returncode == 0
+    (request,) = aries_sandbox.api_requests
+    assert request.fingerprint == fingerprint(paper.access_token)
+
+
+def test_httpie_refreshes_an_expired_token_and_saves_it(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore, http: str
+) -> None:
+    store.save(aries_sandbox.issue_token(age=3601))
+    done = shell(f"{http} -A aries https://api.aries.com/v1/users/me", aries_sandbox, environment)
+    assert done.returncode == 0, done.stderr
+    token = store.load()
+    assert token is not None
+    assert aries_sandbox.api_requests[-1].fingerprint == fingerprint(token.access_token)
+
+
+def test_httpie_resends_after_a_401(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore, http: str
+) -> None:
+    aries_sandbox.revoke_access_tokens()
+    done = shell(
+        f"{http} --check-status -A aries https://api.aries.com/v1/orders symbol=AAPL qty=1", aries_sandbox, environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert [request.status for request in aries_sandbox.api_requests] == [401, 200]
+    assert [order["symbol"] for order in aries_sandbox.orders] == ["AAPL"]
+    assert aries_sandbox.refresh_count == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_httpie_sends_no_token_elsewhere_and_keeps_none_in_a_session(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], http: str, tmp_path: Path
+) -> None:
+    environment["HTTPIE_CONFIG_DIR"] = str(tmp_path / "httpie")
+    call = f"{http} --session=s -A aries -a default https://api.aries.com/v1/users/me"
+    assert shell(call, aries_sandbox, environment).returncode == 0
+    kept = "".join(path.read_text() for path in (tmp_path / "httpie").rglob("*.json"))
+    assert '"type": "aries"' in kept
+    assert "at-" not in kept
+    with AriesSandbox() as elsewhere:
+        shell(f"{http} -A aries {elsewhere.url}/v1/users/me", aries_sandbox, environment)
+        assert [request.fingerprint for request in elsewhere.api_requests] == [None]
+
+
+def test_httpie_says_who_must_log_in_and_which_profile_is_none(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], http: str
+) -> None:
+    done = shell(f"{http} -A aries https://api.aries.com/v1/users/me", aries_sandbox, environment)
+    assert done.returncode == 1
+    assert "Run: aries-auth login" in done.stderr
+    done = shell(f"{http} -A aries -a ../x https://api.aries.com/v1/users/me", aries_sandbox, environment)
+    assert done.returncode == 1
+    assert "no profile name" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert aries_sandbox.api_requests == ()
+
+
+# curl
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("having", ['$(aries-auth token)" https', "-H @-", "|| exit"])
+def test_curl_calls_with_the_token_of_the_command(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], having: str
+) -> None:
+    require("curl")
+    done = shell(block("prompt", "bash", having), aries_sandbox, environment)
+    assert done.returncode == 0, done.stderr
+    assert [request.status for request in aries_sandbox.api_requests] == [200]
+    json.loads(done.stdout)
+
+
+def test_a_script_stops_where_a_person_must_log_in(aries_sandbox: AriesSandbox, environment: dict[str, str]) -> None:
+    require("curl")
+    done = shell(block("prompt", "bash", "|| exit"), aries_sandbox, environment)
+    assert done.returncode == 3
+    assert aries_sandbox.api_requests == ()
+
+
+# websocat
+
+
+def test_websocat_shows_the_token_and_streams(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore
+) -> None:
+    require("websocat")
+    recipe = block("prompt", "bash", "websocat --no-close").replace("websocat", "timeout 3 websocat")
+    lines = shell(recipe, aries_sandbox, environment).stdout.splitlines()
+    kinds = [json.loads(line)["type"] for line in lines]
+    assert kinds == ["response", "subscribed", "event"]
+    token = store.load()
+    assert token is not None
+    assert aries_sandbox.api_requests[-1].fingerprint == fingerprint(token.access_token)
+
+
+# aiohttp
+
+
+def test_aiohttp_calls_with_a_token_that_is_refreshed(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore
+) -> None:
+    pytest.importorskip("aiohttp")
+    store.save(aries_sandbox.issue_token(age=3601))
+    program = block("prompt", "python", "import aiohttp").replace("https://api.aries.com", aries_sandbox.api_url)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("Sandbox User\n", "")
+    assert aries_sandbox.refresh_count == 1

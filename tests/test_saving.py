@@ -1,0 +1,247 @@
+"""DESIGN section 3, "Nothing is lost", and section 7, "Store": a save that fails, and what becomes of its token."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from aries_auth import AriesAuth, FileTokenStore, LockTimeout, LoginRequired, StoreError, Token
+from aries_auth.testing import AriesSandbox
+from tests.conftest import EXPIRED, Background, Program, wait_until
+
+Stored = Callable[..., Token]
+MakeAuth = Callable[..., AriesAuth]
+
+
+class FullDisk(FileTokenStore):
+    """A file store on a disk that is full from the reservation on, until it is mended."""
+
+    full = True
+    saves = 0
+
+    @contextmanager
+    def locked(self, timeout: Any = None) -> Iterator[Any]:
+        with super().locked(timeout) as entry:
+            save = entry.save
+
+            def fail(token: Token) -> None:
+                self.saves += 1
+                if self.full:
+                    raise StoreError(os.strerror(errno.ENOSPC))
+                save(token)
+
+            entry.save = fail  # type: ignore[method-assign]
+            yield entry
+
+
+@pytest.fixture
+def disk(store_path: Path, stored: Stored) -> FullDisk:
+    stored(age=EXPIRED)
+    return FullDisk(store_path)
+
+
+def test_a_save_that_fails_keeps_the_token_in_memory_warns_once_and_is_repeated(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = make_auth(store=disk)
+    begun = time.monotonic()
+    token = auth.get_token()
+    wait_until(lambda: disk.saves >= 2)
+    assert time.monotonic() - begun > 0.9, "at most once a second"
+    for _ in range(100):
+        assert auth.get_token() == token
+    assert disk.saves <= 4
+    disk.full = False
+    wait_until(lambda: (store.load() or Token("none")).access_token == token)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "could not be saved" in warnings[0].getMessage()
+    assert aries.refresh_count == 1
+
+
+def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    token = make_auth(store=disk).get_token()
+    other = make_auth(timeout=0.2)
+    with pytest.raises(LockTimeout), store.locked(0):
+        pass
+    with pytest.raises(Exception, match="time-out"):
+        other.get_token()
+    disk.full = False
+    wait_until(lambda: other.token is not None and other.token.access_token == token)
+    assert other.get_token() == token
+    with store.locked(1.0):
+        pass
+    assert aries.reused_refresh_tokens == 0
+
+
+def test_a_later_refresh_runs_while_a_save_is_repeated(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    auth = make_auth(store=disk)
+    auth.get_token()
+    auth.refresh()
+    newest = auth.refresh()
+    assert aries.refresh_count == 3
+    disk.full = False
+    wait_until(lambda: store.load() == newest)
+    assert aries.reused_refresh_tokens == 0
+
+
+def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    stored(age=EXPIRED)
+    fsync = os.fsync
+    calls = []
+
+    def fails(descriptor: int) -> None:
+        calls.append(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    auth = make_auth()
+    token = auth.get_token()
+    assert (store.load() or Token("none")).access_token == token, "others see the new token rather than the spent one"
+    with store.locked(1.0):
+        pass
+    assert "could not be saved" in caplog.text
+    again = auth.refresh()
+    assert store.load() == again
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert auth._ready is not None
+    saver = auth._ready.source._renewal.saver
+    wait_until(lambda: saver.idle)
+
+
+def test_a_directory_in_the_files_place_is_outlived(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    aries.fail(delay=0.2)
+    auth = make_auth()
+    waiting = Background(auth.get_token)
+    aries.wait_for_requests(1)
+    Path(store.path).unlink()
+    Path(store.path).mkdir()
+    token = waiting.outcome()
+    assert auth.get_token() == token
+    Path(store.path).rmdir()
+    wait_until(lambda: (store.load() or Token("none")).access_token == token)
+
+
+def test_a_folder_that_was_removed_is_made_again(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    aries.fail(delay=0.2)
+    waiting = Background(make_auth().get_token)
+    aries.wait_for_requests(1)
+    folder = Path(store.path).parent
+    folder.rename(f"{folder}.gone")
+    token = waiting.outcome()
+    assert (store.load() or Token("none")).access_token == token
+
+
+def test_a_store_that_cannot_be_written_keeps_the_refresh_token_from_being_spent(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+
+    class ReadOnly(FileTokenStore):
+        @contextmanager
+        def locked(self, timeout: Any = None) -> Iterator[Any]:
+            with super().locked(timeout) as entry:
+
+                def refuse() -> None:
+                    raise StoreError(os.strerror(errno.EROFS))
+
+                entry.reserve = refuse  # type: ignore[method-assign]
+                yield entry
+
+    with pytest.raises(StoreError, match="Read-only"):
+        make_auth(store=ReadOnly(store.path)).get_token()
+    assert aries.token_requests == ()
+
+
+def test_a_login_by_somebody_else_ends_the_repetition(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    auth = make_auth()
+    auth.get_token()  # replaced, but not durable: the lock is free
+    monkeypatch.undo()
+    newer = stored()
+    assert auth._ready is not None
+    saver = auth._ready.source._renewal.saver
+    wait_until(lambda: saver.idle)
+    assert store.load() == newer
+    assert auth.refresh() == newer
+
+
+def test_a_logout_ends_the_repetition(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+    auth = make_auth()
+    token = auth.get_token()
+    monkeypatch.undo()
+    store.delete()
+    assert auth._ready is not None
+    saver = auth._ready.source._renewal.saver
+    wait_until(lambda: saver.idle)
+    assert auth.get_token() == token, "it serves until it expires"
+    with pytest.raises(LoginRequired):
+        auth.refresh()
+    assert store.load() is None
+
+
+def test_at_the_interpreters_end_it_is_tried_again(stored: Stored, store: FileTokenStore, program: Program) -> None:
+    stored(age=EXPIRED)
+    output = program("""
+        import errno
+        failures, replace = [], os.replace
+        def fails_twice(*names):
+            failures.append(1)
+            if len(failures) < 3:
+                raise OSError(errno.ENOSPC, "full")
+            replace(*names)
+        os.replace = fails_twice
+        print(make_auth().get_token())
+    """)
+    assert (store.load() or Token("none")).access_token == output.strip()
+
+
+def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
+    stored: Stored, store: FileTokenStore, aries: AriesSandbox, program: Program
+) -> None:
+    stored(age=EXPIRED)
+    output = program("""
+        import errno
+        replace = os.replace
+        def fails(*names):
+            raise OSError(errno.ENOSPC, "full")
+        os.replace = fails
+        auth = make_auth()
+        token = auth.get_token()
+        child = os.fork()
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+            os.replace = replace
+            print(token)
+        else:
+            assert auth.get_token() == token, "the child has it, too"
+            os._exit(0)
+    """)
+    assert (store.load() or Token("none")).access_token == output.strip()
+    assert aries.reused_refresh_tokens == 0

@@ -1,0 +1,759 @@
+"""What the caller and the environment say: credentials, endpoints, origins, profile and store."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pickle
+from pathlib import Path
+from typing import Any, Iterator
+
+import httpcore
+import httpx
+import pytest
+import requests
+import urllib3.util.connection
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from aries_auth import ConfigurationError, FileTokenStore, InsecureTransportError, Token, settings
+from aries_auth.oauth import Credentials
+from aries_auth.settings import Client, Origin, SecretSource
+from aries_auth.token import Secret
+from tests.leaks import assert_no_secret
+
+SECRET = "SECRET-planted-1"
+API = "https://api.aries.com"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("ARIES_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return monkeypatch
+
+
+# The client secret
+
+
+def test_the_secret_is_the_parameter_else_the_variable_else_the_content_of_the_file_that_is_named(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("from-file")
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    assert SecretSource(None).read() == Secret("from-file")
+    environment.setenv("ARIES_CLIENT_SECRET", "from-variable")
+    assert SecretSource(None).read() == Secret("from-variable")
+    assert SecretSource("given").read() == Secret("given")
+    assert SecretSource(lambda: "called").read() == Secret("called")
+
+
+def test_an_empty_variable_is_unset(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-file")
+    environment.setenv("ARIES_CLIENT_SECRET", "")
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    assert SecretSource(None).read() == Secret("from-file")
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", "")
+    environment.setenv("ARIES_PROFILE", "")
+    environment.setenv("ARIES_TOKEN_URL", "")
+    environment.setenv("ARIES_API_ORIGINS", "")
+    with pytest.raises(ConfigurationError):
+        SecretSource(None).read()
+    assert settings.profile_name(None) == "default"
+    assert settings.token_url(None) == "https://api.aries.com/v1/oauth2/token"
+    assert settings.api_origins(None) == (Origin("https", "api.aries.com", 443),)
+
+
+@pytest.mark.parametrize("content", [b"s3cret\n", b"s3cret \t\r\n\r\n", b"s3cret", b"\xef\xbb\xbfs3cret\r\n"])
+def test_trailing_white_space_and_the_signature_of_a_secret_file_are_dropped(
+    content: bytes, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    assert SecretSource(None).read() == Secret("s3cret")
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [(b"", "empty"), (b" \n", "empty"), (SECRET.encode() + b"\xff\xfe", "UTF-8"), (None, "No such file")],
+)
+def test_a_secret_file_that_cannot_be_used_is_a_configuration_error_that_names_it(
+    content: bytes | None, why: str, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        SecretSource(None).read()
+    assert str(tmp_path / "secret") in str(caught.value)
+    assert_no_secret(caught.value, SECRET)
+
+
+def test_a_secret_file_that_is_a_directory_is_a_configuration_error(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="directory"):
+        SecretSource(None).read()
+
+
+def fails(secret: str) -> str:
+    raise RuntimeError(f"keyring refused {secret}")
+
+
+@pytest.mark.parametrize(
+    "result, why",
+    [
+        ("", "returned no text"),
+        (None, "returned no text"),
+        (SECRET.encode(), "returned no text"),
+        (5, "returned no text"),
+    ],
+)
+def test_a_callable_that_returns_no_text_is_a_configuration_error(result: Any, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        SecretSource(lambda: result).read()
+    assert_no_secret(caught.value, SECRET)
+
+
+def test_what_a_callable_raises_is_named_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="raised RuntimeError") as caught:
+        SecretSource(lambda: fails(SECRET)).read()
+    assert caught.value.__context__ is None
+    assert_no_secret(caught.value, SECRET)
+
+
+@pytest.mark.parametrize("given_secret", ["", SECRET.encode(), [SECRET], 5])
+def test_what_can_be_no_secret_is_refused_and_not_shown(given_secret: Any) -> None:
+    with pytest.raises(ConfigurationError, match="client_secret") as caught:
+        SecretSource(given_secret).check()
+    assert_no_secret(caught.value, SECRET)
+
+
+def test_what_can_be_a_secret_is_taken() -> None:
+    for given_secret in (None, "text", lambda: "text"):
+        SecretSource(given_secret).check()
+
+
+def test_a_secret_given_as_text_travels_and_is_not_shown() -> None:
+    there = pickle.loads(pickle.dumps(SecretSource(SECRET)))
+    assert there.read() == Secret(SECRET)
+    assert_no_secret(there, SECRET)
+
+
+# The client
+
+
+def stored(**fields: Any) -> Token:
+    return Token("t", "r", client_id="stored-id", redirect_uri="http://localhost/stored", **fields)
+
+
+def test_client_id_and_redirect_uri_are_the_parameters_else_the_tokens_else_the_variables(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("ARIES_CLIENT_ID", "variable-id")
+    environment.setenv("ARIES_REDIRECT_URI", "http://localhost/variable")
+    secret = SecretSource(SECRET)
+    given_client = Client("given-id", secret, "http://localhost/given")
+    open_client = Client(None, secret, None)
+    assert given_client.credentials(stored()) == Credentials("given-id", Secret(SECRET), "http://localhost/given")
+    assert open_client.credentials(stored()) == Credentials("stored-id", Secret(SECRET), "http://localhost/stored")
+    for token in (None, Token("t")):
+        expected = Credentials("variable-id", Secret(SECRET), "http://localhost/variable")
+        assert open_client.credentials(token) == expected
+
+
+@pytest.mark.parametrize(
+    "parameter, variable",
+    [
+        ("client_id", "ARIES_CLIENT_ID"),
+        ("redirect_uri", "ARIES_REDIRECT_URI"),
+        ("client_secret", "ARIES_CLIENT_SECRET"),
+    ],
+)
+def test_a_missing_credential_is_a_configuration_error_that_names_the_parameter_and_the_variable(
+    parameter: str, variable: str
+) -> None:
+    values = {"client_id": "c", "redirect_uri": "http://localhost/", "client_secret": "s", parameter: None}
+    client = Client(values["client_id"], SecretSource(values["client_secret"]), values["redirect_uri"])
+    with pytest.raises(ConfigurationError, match=f"{parameter} is missing") as caught:
+        client.credentials(None)
+    assert f"${variable}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ARIES_CLIENT_ID", "ARIES_REDIRECT_URI"])
+def test_a_variable_that_no_request_could_carry_is_refused_before_anything_is_sent(
+    name: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("ARIES_CLIENT_ID", "c")
+    environment.setenv("ARIES_REDIRECT_URI", "http://localhost/")
+    environment.setenv(name, os.fsdecode(b"http://localhost/\xff"))
+    with pytest.raises(ConfigurationError):
+        Client(None, SecretSource("s"), None).credentials(None)
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
+def test_a_stored_client_id_or_redirect_uri_that_differs_is_a_configuration_error(name: str) -> None:
+    client = Client(
+        **{"client_id": "stored-id", "redirect_uri": "http://localhost/stored", name: "http://other/"},  # type: ignore[arg-type]
+        client_secret=SecretSource(None),
+    )
+    with pytest.raises(ConfigurationError, match=f"{name} is http://other/.*belongs to.*nothing was sent"):
+        client.check(stored(), "/here")
+
+
+def test_what_is_the_same_or_not_said_does_not_differ() -> None:
+    Client("stored-id", SecretSource(None), "http://localhost/stored").check(stored(), "/here")
+    Client(None, SecretSource(None), None).check(stored(), "/here")
+    Client("any", SecretSource(None), "http://any/").check(Token("t"), "/here")
+
+
+# Parameters
+
+
+@pytest.mark.parametrize("value", ["", 5, b"c", "a\nb", "a\x1b", "\ud800"])
+def test_a_text_parameter_is_a_text_that_is_not_empty_and_has_no_control_characters(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="client_id"):
+        settings.check_text("client_id", value)
+    assert settings.check_text("client_id", "c") == "c"
+    assert settings.check_text("client_id", None) is None
+
+
+@pytest.mark.parametrize("value", ["5", None, True, math.nan, math.inf, -math.inf, [1], -1, -0.5, -(10**400)])
+def test_seconds_are_a_finite_number_from_zero_on(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="refresh_margin"):
+        settings.check_seconds("refresh_margin", value, zero=True)
+
+
+def test_zero_seconds_are_refused_where_nothing_could_be_done_in_them() -> None:
+    with pytest.raises(ConfigurationError, match="more than zero"):
+        settings.check_seconds("timeout", 0)
+    assert settings.check_seconds("refresh_margin", 0, zero=True) == 0.0
+
+
+@pytest.mark.parametrize("value", [10**400, 1e300, 1e12])
+def test_seconds_beyond_what_a_thread_can_wait_are_as_long_as_it_can(value: float) -> None:
+    import threading
+
+    seconds = settings.check_seconds("timeout", value)
+    assert 1e6 < seconds < threading.TIMEOUT_MAX
+    event = threading.Event()
+    event.set()
+    assert event.wait(seconds)
+
+
+@pytest.mark.parametrize("name", ["default", "a", "A-b_c.9", "-x", "_", "x" * 64, "a..b", "a."])
+def test_a_profile_is_1_to_64_of_the_allowed_characters(name: str) -> None:
+    assert settings.check_profile(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "x" * 65,
+        "a/b",
+        "../x",
+        "a\\b",
+        "a b",
+        "a\n",
+        "\x00",
+        "ü",
+        "a:b",
+        None,
+        5,
+        b"a",
+        "C:",
+        "~",
+    ],
+)
+def test_a_profile_name_with_path_parts_or_a_dot_at_its_start_is_a_configuration_error(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="no profile name") as caught:
+        settings.check_profile(name)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://app.example.com/cb",
+        "http://localhost:8000/callback",
+        "http://127.0.0.1:1/",
+        "http://[::1]:8000/",
+        "com.app:/cb",
+        "myapp://callback",
+        "https://h/p?x=1",
+        "https://h",
+    ],
+)
+def test_a_redirect_uri_is_absolute(uri: str) -> None:
+    assert settings.check_redirect_uri(uri) == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "/callback",
+        "localhost:8000/callback",
+        "callback",
+        "http://",
+        "http:///cb",
+        "http://[::1/",
+        "http://h:x/",
+        "http://h:0/",
+        "http://h:99999/",
+        " http://h/",
+        "http://h/ x",
+        "http://h/\n",
+        "http://h/\x00",
+        None,
+        5,
+        b"http://h/",
+        "urn:x",
+        "//h/cb",
+    ],
+)
+def test_what_is_no_absolute_url_is_no_redirect_uri(uri: Any) -> None:
+    with pytest.raises(ConfigurationError, match="redirect URI"):
+        settings.check_redirect_uri(uri)
+
+
+@pytest.mark.parametrize("uri", ["https://h/cb#x", "https://h/cb#", "com.app:/cb#f"])
+def test_a_redirect_uri_with_a_fragment_is_a_configuration_error(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="fragment"):
+        settings.check_redirect_uri(uri)
+
+
+# Endpoints and origins
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1"])
+def test_a_loopback_address_can_only_mean_this_machine(host: str) -> None:
+    assert settings.is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "",
+        "localhost.",
+        "localhost.evil.com",
+        "127.1",
+        "0.0.0.0",
+        "::",
+        "128.0.0.1",
+        "2130706433",
+        "127.0.0.1.nip.io",
+        "0x7f.1",
+    ],
+)
+def test_anything_else_is_no_loopback_address(host: str | None) -> None:
+    assert not settings.is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.aries.com/v1", "HTTP://api.aries.com", "http://localhost.evil.com/", "http://0.0.0.0:80/"]
+)
+def test_a_plain_http_url_raises_insecure_transport_error(url: str) -> None:
+    with pytest.raises(InsecureTransportError, match="token_url"):
+        settings.check_endpoint("token_url", url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/v1", "http://localhost/", "http://[::1]:9/x", "https://api.aries.com/v1?x=1"]
+)
+def test_https_or_a_loopback_address_is_an_endpoint(url: str) -> None:
+    assert settings.check_endpoint("token_url", url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        5,
+        "",
+        "api.aries.com",
+        "ftp://h/",
+        "https://",
+        "https:///x",
+        "https://h:x/",
+        "https://h:0/",
+        "https://[::1/",
+        "https://h\\x",
+        "https://h/\n",
+        "https://h/#f",
+        "https://ünï.example/",
+        "https://a b/",
+        "https://h%2e/",
+        "javascript:alert(1)",
+        b"https://h/",
+    ],
+)
+def test_what_is_no_url_is_no_endpoint(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match="token_url"):
+        settings.check_endpoint("token_url", url)
+
+
+@pytest.mark.parametrize("url", ["https://user:PASSWORD-planted@h/", "http://PASSWORD-planted@127.0.0.1/"])
+def test_an_endpoint_with_a_password_in_it_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="no password") as caught:
+        settings.check_endpoint("token_url", url)
+    assert "PASSWORD-planted" not in str(caught.value)
+
+
+def test_api_origins_are_scheme_host_and_port() -> None:
+    origins = settings.parse_origins([API, "https://API.aries.com:8443/", "http://127.0.0.1:9000", "http://[::1]"])
+    assert origins == (
+        Origin("https", "api.aries.com", 443),
+        Origin("https", "api.aries.com", 8443),
+        Origin("http", "127.0.0.1", 9000),
+        Origin("http", "::1", 80),
+    )
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        None,
+        [],
+        (),
+        API,
+        API.encode(),
+        5,
+        {API},
+        [None],
+        [5],
+        [""],
+        ["api.aries.com"],
+        [f"{API}/v1"],
+        [f"{API}/?x"],
+        [f"{API}/#f"],
+        [f"{API}/?x=1"],
+        ["https://u:p@api.aries.com"],
+        ["https://*.aries.com"],
+        ["https://faß.de"],
+        ["https://api.aries.com\\.evil"],
+        [API, "nonsense"],
+        ["wss://api.aries.com"],
+        ["https://api.aries.com:0"],
+    ],
+)
+def test_what_is_no_list_of_origins_is_a_configuration_error(origins: Any) -> None:
+    with pytest.raises(ConfigurationError, match="api_origins"):
+        settings.parse_origins(origins)
+
+
+def test_an_http_entry_in_api_origins_raises_insecure_transport_error_except_on_a_loopback_address() -> None:
+    with pytest.raises(InsecureTransportError):
+        settings.parse_origins([API, "http://api.aries.com"])
+    assert settings.parse_origins(["http://localhost:8000"]) == (Origin("http", "localhost", 8000),)
+
+
+def test_the_variables_for_endpoints_serve_the_sandbox_and_are_held_to_the_same_rules(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("ARIES_TOKEN_URL", "http://127.0.0.1:1/token")
+    environment.setenv("ARIES_AUTHORIZE_URL", "http://127.0.0.1:1/authorize")
+    environment.setenv("ARIES_API_ORIGINS", " http://127.0.0.1:1 , https://api.aries.com ,")
+    assert settings.token_url(None) == "http://127.0.0.1:1/token"
+    assert settings.authorize_url(None) == "http://127.0.0.1:1/authorize"
+    assert [origin.port for origin in settings.api_origins(None)] == [1, 443]
+    for name in ("ARIES_TOKEN_URL", "ARIES_AUTHORIZE_URL", "ARIES_API_ORIGINS"):
+        environment.setenv(name, "http://api.aries.com")
+    for resolve in (settings.token_url, settings.authorize_url, settings.api_origins):
+        with pytest.raises(InsecureTransportError):
+            resolve(None)  # type: ignore[operator]
+    environment.setenv("ARIES_API_ORIGINS", ",")
+    with pytest.raises(ConfigurationError):
+        settings.api_origins(None)
+
+
+def test_a_parameter_beats_its_variable(environment: pytest.MonkeyPatch) -> None:
+    for name in ("ARIES_TOKEN_URL", "ARIES_AUTHORIZE_URL", "ARIES_API_ORIGINS"):
+        environment.setenv(name, "http://nonsense")
+    assert settings.token_url("https://given/") == settings.authorize_url("https://given/") == "https://given/"
+    assert settings.api_origins((Origin("https", "given", 443),)) == (Origin("https", "given", 443),)
+
+
+def test_prefixes_are_how_urls_of_the_origin_begin() -> None:
+    assert Origin("https", "h", 443).prefixes == ("https://h/", "https://h:443/")
+    assert Origin("http", "::1", 80).prefixes == ("http://[::1]/", "http://[::1]:80/")
+    assert Origin("https", "h", 8443).prefixes == ("https://h:8443/",)
+
+
+@pytest.mark.parametrize(
+    "url, origin",
+    [
+        ("https://api.aries.com", ("https", "api.aries.com", 443)),
+        ("HTTPS://API.Aries.COM/x", ("https", "api.aries.com", 443)),
+        ("https://api.aries.com:443/x?y#z", ("https", "api.aries.com", 443)),
+        ("https://api.aries.com:/x", ("https", "api.aries.com", 443)),
+        ("https://user:pw@api.aries.com/", ("https", "api.aries.com", 443)),
+        ("https://api.aries.com@evil.com/", ("https", "evil.com", 443)),
+        ("https://api.aries.com./", ("https", "api.aries.com.", 443)),
+        ("https://api.aries.com:0/", ("https", "api.aries.com", 0)),
+        ("http://api.aries.com/", ("http", "api.aries.com", 80)),
+        ("http://[::1]:9/", ("http", "::1", 9)),
+    ],
+)
+def test_the_origin_of_a_request_is_compared_exactly(url: str, origin: tuple[str, str, int]) -> None:
+    assert settings.request_origin(url) == Origin(*origin)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/v1",
+        "ftp://api.aries.com/",
+        "https://",
+        "https://api.aries.com\\@evil.com/",
+        "https://api.aries.com:x/",
+        "https://api%2earies.com/",
+        "https://api.aries.com\u3002evil/",
+        "https://api.aries。com/",
+        "https://[::1]evil/",
+        "https://a:b:c/",
+        "https://api.aries.com\t/",
+        "https://api.aries.com\n.evil.com/",
+        "https://api.aries.com:99999/",
+        "https://api.aries.com:4+3/",
+    ],
+)
+def test_an_odd_authority_is_on_no_list(url: str) -> None:
+    assert settings.request_origin(url) is None
+
+
+# What a URL's origin is, and where the libraries really connect to
+
+
+class _Reached(Exception):
+    """Raised in place of a connection."""
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
+    reached: list[tuple[str, int]] = []
+
+    def by_urllib3(address: tuple[str, int], *_args: Any, **_options: Any) -> None:
+        reached.append((address[0].strip("[]"), address[1]))
+        raise _Reached
+
+    def by_httpcore(_self: Any, host: str, port: int, *_args: Any, **_options: Any) -> None:
+        reached.append((host.strip("[]"), port))
+        raise _Reached
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", by_urllib3)
+    monkeypatch.setattr(httpcore._backends.sync.SyncBackend, "connect_tcp", by_httpcore)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return reached
+
+
+hosts = st.sampled_from(
+    [
+        "api.aries.com",
+        "API.aries.COM",
+        "api.aries.com.",
+        "evil.com",
+        "[::1]",
+        "127.0.0.1",
+        "api.aries.com%2eevil.com",
+        "xn--80ak6aa92e.com",
+        "api.aries.com\\evil.com",
+        "api.aries.com ",
+        "api。aries.com",
+        "\uff41pi.aries.com",
+        "api.aries.com;evil.com",
+        "api.aries.com&evil.com",
+        "",
+        "api.aries.com%00evil.com",
+        "api.aries.com,evil.com",
+    ]
+)
+userinfos = st.sampled_from(
+    [
+        "",
+        "",
+        "",
+        "u@",
+        "u:p@",
+        "api.aries.com@",
+        "api.aries.com:443@",
+        "@",
+        "a@b@",
+        "evil.com/@",
+        "evil.com?@",
+        "evil.com#@",
+    ]
+)
+ports = st.sampled_from(
+    [
+        "",
+        "",
+        "",
+        ":",
+        ":443",
+        ":80",
+        ":0443",
+        ":0",
+        ":8443",
+        ":443x",
+        ":\uff14\uff14\uff13",
+        ":4_43",
+        ":-1",
+        ":443@evil.com",
+    ]
+)
+tails = st.sampled_from(
+    ["", "/", "/v1?x=1", "?x", "#f", "/@evil.com", "/\\@evil.com", "\\@evil.com/", "//evil.com/", "/..//evil.com"]
+)
+schemes = st.sampled_from(
+    ["https://", "https://", "http://", "HTTPS://", "https:/", "https:", "https:\\\\", "//", " https://", "https:///"]
+)
+urls = st.builds("{}{}{}{}{}".format, schemes, userinfos, hosts, ports, tails) | st.builds(
+    "https://{}/".format, st.text("api.resevlcom@:/\\?#[]%0143 \t", max_size=24)
+)
+many = hypothesis_settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@functools.lru_cache(maxsize=1)
+def _context() -> Any:
+    return httpx.create_ssl_context()
+
+
+@many
+@given(urls)
+@example("https://api.aries.com/v1")
+@example("https://api.aries.com:0/")
+@example("https://evil.com#@api.aries.com/")
+@example("https://api.aries.com\\@evil.com/")
+def test_a_request_of_requests_with_a_listed_origin_connects_to_that_very_host_and_port(
+    connections: list[tuple[str, int]], url: str
+) -> None:
+    connections.clear()
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            prepared = session.prepare_request(requests.Request("GET", url))
+            session.send(prepared, allow_redirects=False)
+        except (_Reached, requests.RequestException, ValueError, urllib3.exceptions.HTTPError):
+            pass
+        else:
+            pytest.fail("nothing can have answered")
+    assert connections or url != "https://api.aries.com/v1"
+    if connections and prepared.url is not None:
+        origin = settings.request_origin(prepared.url)
+        assert origin is None or origin.port == 0 or connections[0] == (origin.host, origin.port)
+        listed = Origin("https", "api.aries.com", 443)
+        assert origin == listed or not prepared.url.startswith(listed.prefixes)
+
+
+@many
+@given(urls)
+@example("https://api.aries.com/v1")
+@example("https://api.aries.com:443@evil.com/")
+def test_a_request_of_httpx_with_a_listed_origin_connects_to_that_very_host_and_port(
+    connections: list[tuple[str, int]], url: str
+) -> None:
+    connections.clear()
+    with httpx.Client(trust_env=False, verify=_context()) as client:
+        try:
+            request = client.build_request("GET", url)
+            client.send(request)
+        except (_Reached, httpx.HTTPError, httpx.InvalidURL, ValueError):
+            pass
+        else:
+            pytest.fail("nothing can have answered")
+    assert connections or url != "https://api.aries.com/v1"
+    if connections:
+        origin = settings.request_origin(str(request.url))
+        assert origin is None or origin.port == 0 or connections[0] == (origin.host, origin.port)
+
+
+@given(st.text(max_size=40) | urls)
+def test_any_text_has_an_origin_or_none(text: str) -> None:
+    origin = settings.request_origin(text)
+    assert origin is None or (origin.scheme in ("http", "https") and origin.host == origin.host.lower() and origin.host)
+
+
+@given(st.one_of(st.none(), st.integers(), st.text(max_size=30), urls, st.binary(max_size=5)))
+def test_any_entry_of_api_origins_is_an_origin_that_urls_match_or_a_clear_error(entry: Any) -> None:
+    try:
+        (origin,) = settings.parse_origins([entry])
+    except (ConfigurationError, InsecureTransportError) as exc:
+        said = str(exc)
+    else:
+        assert all(settings.request_origin(f"{prefix}v1") == origin for prefix in origin.prefixes)
+        return
+    assert said.isprintable()
+
+
+# Profile and store
+
+
+def test_an_explicit_store_beats_an_explicit_profile_which_beats_the_token_file_which_beats_the_profile_variable(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("ARIES_PROFILE", "from-variable")
+    folder = tmp_path / "data" / "aries-auth"
+
+    def path(profile: str | None, store: Any) -> str:
+        return str(settings.resolve_store(profile, store).path)  # type: ignore[attr-defined]
+
+    assert path(None, None) == str(folder / "from-variable.json")
+    environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "variable.json"))
+    assert path(None, None) == str(tmp_path / "variable.json")
+    assert path("given", None) == str(folder / "given.json")
+    assert path("given", tmp_path / "store.json") == str(tmp_path / "store.json")
+    assert path(None, str(tmp_path / "store.json")) == str(tmp_path / "store.json")
+
+
+def test_the_default_is_the_profile_default(tmp_path: Path) -> None:
+    store = settings.resolve_store(None, None)
+    assert isinstance(store, FileTokenStore)
+    assert store.path == str(tmp_path / "data" / "aries-auth" / "default.json")
+
+
+def test_a_token_store_is_taken_as_it_is(tmp_path: Path) -> None:
+    store = FileTokenStore(tmp_path / "t.json")
+    assert settings.resolve_store("given", store) is store
+
+
+@pytest.mark.parametrize("store", ["", "a\0b"])
+def test_a_path_that_names_no_file_is_a_configuration_error(store: str) -> None:
+    with pytest.raises(ConfigurationError, match="path"):
+        settings.resolve_store(None, store)
+
+
+def test_a_bad_profile_variable_is_a_configuration_error(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ARIES_PROFILE", "../x")
+    with pytest.raises(ConfigurationError):
+        settings.resolve_store(None, None)
+
+
+@pytest.mark.parametrize(
+    "profile, store, command",
+    [
+        (None, None, "aries-auth login"),
+        ("default", None, "aries-auth login"),
+        ("paper", None, "aries-auth login --profile paper"),
+        (None, "/tmp/a b.json", "aries-auth login --store '/tmp/a b.json'"),
+    ],
+)
+def test_the_login_command_names_the_store_that_is_used(profile: str | None, store: str | None, command: str) -> None:
+    assert settings.login_command(profile, settings.resolve_store(profile, store)) == command
+
+
+def test_the_login_command_names_the_profile_of_the_variable(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ARIES_PROFILE", "live")
+    assert settings.login_command(None, settings.resolve_store(None, None)) == "aries-auth login --profile live"

@@ -1,0 +1,409 @@
+"""Transport: when a token request is sent again, for how long, with which library, and what stays off it."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import httpx
+import pytest
+import requests
+import trustme
+import urllib3.exceptions
+
+from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError, oauth, transport
+from aries_auth.attempt import drop_inherited_connections, exchange
+from aries_auth.oauth import Credentials, TokenRequest
+from aries_auth.testing import AriesSandbox
+from aries_auth.token import Secret
+from tests.conftest import EXPIRED
+
+Stored = Callable[..., Token]
+MakeAuth = Callable[..., AriesAuth]
+LIBRARIES = ["requests", "httpx", "httpx2"]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> str:
+    if request.param == "httpx2":
+        pytest.importorskip("httpx2", reason="needs Python 3.10")
+    return str(request.param)
+
+
+class VirtualTime:
+    """A clock that only `pause` moves on."""
+
+    def __init__(self, answer: bool = True) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+        self._answer = answer
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> bool:
+        if seconds:
+            self.pauses.append(seconds)
+        self.now += seconds
+        return self._answer or not seconds
+
+
+def request_for(aries: AriesSandbox, token: Token, url: str | None = None) -> TokenRequest:
+    credentials = Credentials(aries.client_id, Secret(aries.client_secret), aries.redirect_uri)
+    return oauth.refresh_request(url or aries.token_url, credentials, Secret(token.refresh_token or ""))
+
+
+def send(request: TokenRequest, clock: VirtualTime, chance: float = 1.0, **how: Any) -> transport.Outcome:
+    given: dict[str, Any] = {"client": None, "library": "requests", "wall": lambda: 1_764_000_000.0}
+    return transport.send(
+        request, pause=clock.pause, monotonic=clock.monotonic, chance=lambda: chance, **{**given, **how}
+    )
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_an_outage_is_ridden_out_for_30_s_and_the_last_attempt_falls_in_the_second_half(
+    aries: AriesSandbox, chance: float
+) -> None:
+    aries.fail(status=503, times=None)
+    clock = VirtualTime()
+    outcome = send(request_for(aries, aries.issue_token()), clock, chance)
+    assert outcome.error is not None
+    assert (outcome.error.status_code, outcome.error.retryable) == (503, True)
+    assert 15.0 <= outcome.sent_after <= clock.now <= 30.0
+    assert len(aries.token_requests) == len(clock.pauses) + 1 <= 12
+
+
+def test_the_back_off_is_exponential_with_jitter(aries: AriesSandbox) -> None:
+    aries.fail(status=503, times=None)
+    longest, shortest = VirtualTime(), VirtualTime()
+    send(request_for(aries, aries.issue_token()), longest, 1.0)
+    send(request_for(aries, aries.issue_token()), shortest, 0.0)
+    assert longest.pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert shortest.pauses[:4] == [0.25, 0.5, 1.0, 2.0]
+
+
+def test_the_last_attempt_has_time_for_its_answer(aries: AriesSandbox) -> None:
+    aries.fail(status=503, times=None)
+    for tenths in range(11):
+        clock = VirtualTime()
+        assert send(request_for(aries, aries.issue_token()), clock, tenths / 10).sent_after <= 27.0
+
+
+@pytest.mark.parametrize("value", ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "-1", "soon", ""])
+def test_a_retry_after_that_asks_for_no_wait_is_no_invitation_to_storm(aries: AriesSandbox, value: str) -> None:
+    aries.fail(status=503, headers={"Retry-After": value}, times=None)
+    send(request_for(aries, aries.issue_token()), VirtualTime())
+    assert len(aries.token_requests) <= 12
+
+
+@pytest.mark.parametrize("value, wait", [("7", 7.0), ("Mon, 24 Nov 2025 16:00:09 GMT", 9.0)])
+def test_retry_after_counts_in_seconds_and_as_a_date(aries: AriesSandbox, value: str, wait: float) -> None:
+    aries.fail(status=429, headers={"Retry-After": value})
+    clock = VirtualTime()
+    assert send(request_for(aries, aries.issue_token()), clock).error is None
+    assert clock.pauses == [wait]
+
+
+@pytest.mark.parametrize("value", ["31", "3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_retry_after_beyond_what_is_left_fails_at_once_and_is_remembered_for_a_minute_at_most(
+    aries: AriesSandbox, value: str
+) -> None:
+    aries.fail(status=429, headers={"Retry-After": value})
+    clock = VirtualTime()
+    outcome = send(request_for(aries, aries.issue_token()), clock)
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert clock.pauses == []
+    assert 31.0 <= outcome.remember <= 60.0
+
+
+def test_no_attempt_is_started_when_the_interpreter_is_ending(aries: AriesSandbox) -> None:
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library="requests")
+    assert outcome.error is None
+    ended = transport.send(
+        request_for(aries, aries.issue_token()), client=None, library="requests", pause=lambda _: False
+    )
+    assert ended.error is not None
+    assert ended.error.retryable
+    assert len(aries.token_requests) == 1
+
+
+def test_a_back_off_that_is_cut_short_sends_no_more(aries: AriesSandbox) -> None:
+    aries.fail(status=503, times=None)
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(answer=False))
+    assert outcome.error is not None
+    assert len(aries.token_requests) == 1
+
+
+@pytest.mark.parametrize("drop", ["before", "after"])
+def test_what_was_sent_and_not_answered_is_not_sent_again(aries: AriesSandbox, library: str, drop: str) -> None:
+    aries.fail(drop=drop)
+    clock = VirtualTime()
+    outcome = send(request_for(aries, aries.issue_token()), clock, library=library)
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert clock.pauses == []
+    assert len(aries.token_requests) == 1
+
+
+def test_an_answer_that_breaks_off_is_not_sent_for_again(aries: AriesSandbox, library: str) -> None:
+    aries.fail(headers={"Content-Length": "100000", "Connection": "close"})
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library=library)
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert len(aries.token_requests) == 1
+
+
+def test_a_connection_that_is_refused_is_tried_again(aries: AriesSandbox, library: str) -> None:
+    request = request_for(aries, aries.issue_token())
+    aries.stop()
+    clock = VirtualTime()
+    outcome = send(request, clock, library=library)
+    assert outcome.error is not None
+    assert outcome.error.retryable
+    assert len(clock.pauses) >= 5
+
+
+def test_a_name_that_does_not_resolve_is_tried_again(aries: AriesSandbox, library: str) -> None:
+    request = request_for(aries, aries.issue_token(), "https://aries.invalid/token")
+    clock = VirtualTime()
+    send(request, clock, library=library)
+    assert len(clock.pauses) >= 5
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", b""])
+def test_a_proxy_that_gives_no_tunnel_is_tried_again(
+    aries: AriesSandbox, library: str, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        clock = VirtualTime()
+        outcome = send(request_for(aries, aries.issue_token(), "https://api.aries.com/token"), clock, library=library)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert outcome.error is not None
+    if answer:
+        assert len(clock.pauses) >= 5, "certainly not sent"
+
+
+def test_a_broken_connection_that_urllib3_blames_on_the_proxy_may_have_been_sent(aries: AriesSandbox) -> None:
+    class Broken(requests.adapters.HTTPAdapter):
+        """As urllib3 1.26 has it where there is a proxy and the connection breaks under the answer."""
+
+        def send(self, *_: Any, **__: Any) -> requests.Response:  # type: ignore[override]
+            reason = urllib3.exceptions.ProxyError("Cannot connect to proxy.", ConnectionResetError("reset by peer"))
+            raise requests.exceptions.ProxyError(
+                urllib3.exceptions.MaxRetryError(None, "/", reason)  # type: ignore[arg-type]
+            )
+
+    with requests.Session() as session:
+        session.mount("http://", Broken())
+        clock = VirtualTime()
+        send(request_for(aries, aries.issue_token()), clock, client=session)
+    assert clock.pauses == []
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A server whose certificate nobody trusts: its URL, and the bundle that would trust it."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = b'{"access_token": "a", "expires_in": 3600}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Server(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://localhost:{server.server_port}/token", str(tmp_path / "ca.pem")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_fails_at_once_and_is_not_retryable(
+    aries: AriesSandbox, library: str, tls: tuple[str, str]
+) -> None:
+    clock = VirtualTime()
+    outcome = send(request_for(aries, aries.issue_token(), tls[0]), clock, library=library)
+    assert outcome.error is not None
+    assert not outcome.error.retryable
+    assert "certificate is not trusted" in str(outcome.error)
+    assert clock.pauses == []
+
+
+def test_a_certificate_of_another_name_is_not_trusted(aries: AriesSandbox, library: str, tls: tuple[str, str]) -> None:
+    url, bundle = tls
+    request = request_for(aries, aries.issue_token(), url.replace("localhost", "127.0.0.1"))
+    client = _trusting(library, bundle)
+    outcome = send(request, VirtualTime(), client=client)
+    assert outcome.error is not None
+    assert "certificate is not trusted" in str(outcome.error)
+    client.close()
+
+
+def _trusting(library: str, bundle: str) -> Any:
+    if library == "requests":
+        session = requests.Session()
+        session.verify = bundle
+        return session
+    return pytest.importorskip(library).Client(verify=ssl.create_default_context(cafile=bundle))
+
+
+def test_a_private_ca_comes_with_the_token_client(aries: AriesSandbox, library: str, tls: tuple[str, str]) -> None:
+    with _trusting(library, tls[1]) as client:
+        assert send(request_for(aries, aries.issue_token(), tls[0]), VirtualTime(), client=client).error is None
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_librarys_own_variable_for_a_private_ca_works(
+    aries: AriesSandbox, tls: tuple[str, str], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, tls[1])
+    library = "requests" if variable.startswith("REQUESTS") else "httpx"
+    assert send(request_for(aries, aries.issue_token(), tls[0]), VirtualTime(), library=library).error is None
+
+
+class TestTheTokenClient:
+    """A client's own auth, netrc and Authorization header stay off token requests, and it stays the caller's."""
+
+    @pytest.fixture(autouse=True)
+    def netrc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+        (tmp_path / "netrc").chmod(0o600)
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    def client(self, library: str, **given: Any) -> Any:
+        if library != "requests":
+            return pytest.importorskip(library).Client(**given)
+        session = requests.Session()
+        for name, value in given.items():
+            setattr(session, name, value)
+        return session
+
+    @pytest.mark.parametrize("given", [{}, {"auth": ("a", "b")}, {"headers": {"Authorization": "Basic eDp5"}}])
+    def test_sends_no_credentials_but_the_bodys(
+        self, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str, given: Any
+    ) -> None:
+        stored(age=EXPIRED)
+        with self.client(library, **given) as client:
+            auth = make_auth(token_client=client)
+            auth.get_token()
+            auth.refresh()
+        assert [request.had_authorization for request in aries.token_requests] == [False, False]
+
+    def test_may_carry_another_content_type(
+        self, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str
+    ) -> None:
+        stored(age=EXPIRED)
+        with self.client(library, headers={"Content-Type": "application/x-www-form-urlencoded"}) as client:
+            assert make_auth(token_client=client).get_token()
+
+    def test_may_follow_redirects_by_itself_and_does_not_here(
+        self, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str
+    ) -> None:
+        stored(age=EXPIRED)
+        aries.fail(status=307, headers={"Location": aries.token_url})
+        given = {} if library == "requests" else {"follow_redirects": True}
+        with self.client(library, **given) as client, pytest.raises(TokenRequestError, match="Redirects"):
+            make_auth(token_client=client).get_token()
+        assert len(aries.token_requests) == 1
+
+    def test_may_have_hooks_that_raise_for_status(
+        self, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str
+    ) -> None:
+        def check(response: Any, **_: Any) -> None:
+            response.raise_for_status()
+
+        hooks = {"hooks": {"response": [check]}} if library == "requests" else {"event_hooks": {"response": [check]}}
+        stored(age=EXPIRED)
+        aries.fail(status=503)
+        with self.client(library, **hooks) as client:
+            assert make_auth(token_client=client).get_token()
+
+    def test_stays_open(self, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str) -> None:
+        stored(age=EXPIRED)
+        with self.client(library) as client:
+            make_auth(token_client=client).get_token()
+            drop_inherited_connections(client)
+            assert client.get(f"{aries.url}/v1/echo").status_code == 401
+
+    @pytest.mark.parametrize("client", [object(), "requests", httpx.AsyncClient, requests])
+    def test_must_be_one(self, client: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"requests\.Session or an httpx\.Client"):
+            AriesAuth(token_client=client)
+
+
+def test_which_library_sends_is_that_of_the_call_and_says_who_it_is(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, library: str
+) -> None:
+    stored(age=EXPIRED)
+    module = requests if library == "requests" else pytest.importorskip(library)
+    module.get(url, auth=make_auth())
+    [agent] = [request.user_agent for request in aries.token_requests]
+    assert re.fullmatch(rf"aries-auth/\S+ \({library}/{module.__version__}; python/[\d.]+\S*\)", agent or "")
+
+
+@pytest.mark.parametrize("act", ["get_token", "refresh"])
+def test_httpx_sends_for_get_token_and_refresh(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, act: str
+) -> None:
+    stored(age=EXPIRED)
+    getattr(make_auth(), act)()
+    assert "(httpx/" in (aries.token_requests[0].user_agent or "")
+
+
+def test_the_token_client_goes_before_the_library_of_the_call(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str
+) -> None:
+    class Own(requests.Session):
+        """A subclass from a module of the caller's."""
+
+    stored(age=EXPIRED)
+    with Own() as session:
+        httpx.get(url, auth=make_auth(token_client=session))
+    assert "(requests/" in (aries.token_requests[0].user_agent or "")
+
+
+def test_an_attempt_that_hangs_is_left_behind(aries: AriesSandbox, library: str) -> None:
+    request = request_for(aries, aries.issue_token())
+    aries.fail(hang=True)
+    begun = time.monotonic()
+    attempt = exchange(request, None, library, 0.3)
+    assert attempt.answer is None
+    assert not attempt.unsent
+    assert time.monotonic() - begun < 2.0
+    aries.heal()
