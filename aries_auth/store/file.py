@@ -10,7 +10,7 @@ from typing import Any, Generator, Mapping
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.store.document import Cipher, decode, encode
 from aries_auth.store.lock import exclusive_lock
-from aries_auth.store.temporary import TemporaryFile, make_folder, reason
+from aries_auth.store.temporary import TemporaryFile, make_folder, reason, sync_folder
 from aries_auth.token import Token
 
 _POSIX = os.name == "posix"
@@ -161,6 +161,7 @@ class FileEntry:
                 pass
             except OSError as exc:
                 raise StoreError(f"{path} can't be removed: {reason(exc)}.") from exc
+        sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
         self._stored_extra = {}
 
     def discard(self) -> None:

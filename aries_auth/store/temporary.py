@@ -106,7 +106,7 @@ class TemporaryFile:
             with suppress(OSError):
                 os.unlink(self.path)
             raise StoreError(f"The token file {self._target} could not be replaced: {reason(exc)}.") from exc
-        fault = fault or _sync_folder(folder)
+        fault = fault or sync_folder(folder)
         if fault:
             raise StoreError(f"The token file {self._target} was replaced, but may not outlive a power cut: {fault}.")
 
@@ -170,7 +170,8 @@ def _write_whole(descriptor: int, data: bytes) -> int:
     return size
 
 
-def _sync_folder(folder: str) -> str:
+def sync_folder(folder: str) -> str:
+    """Make what was put in place or removed there outlive a power cut; returns what fsync said where it failed."""
     if os.name != "posix":
         return ""
     try:
