@@ -20,7 +20,7 @@ def demo() -> None:
 
     It starts a local Aries, logs in, calls it with requests and httpx, refreshes ahead of expiry, answers a 401, and
     shares the token with a second process. Each line is checked; the first that does not hold ends it with 1. Your own
-    tokens and ARIES_ variables play no part in it.
+    tokens and your environment play no part in it.
     """
     began = time.monotonic()
     from aries_auth.cli.story import Untrue, tell  # noqa: PLC0415

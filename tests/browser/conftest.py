@@ -187,7 +187,7 @@ class Backend:
         self.tokens = folder / "tokens"
         self.log = folder / "log"
         self.origin = aries.redirect_uri.rpartition("/")[0]
-        told = {"SESSION_SECRET": "signs the cookies of a test", "TOKEN_FOLDER": str(self.tokens)}
+        told = {"SESSION_SECRET": "signs cookies", "TOKEN_FOLDER": str(self.tokens), "PYTHONDONTWRITEBYTECODE": "1"}
         path = os.pathsep.join([str(EXAMPLES), str(ROOT)])
         environment = clean_environment(folder, **aries.environ, **told, PYTHONPATH=path)
         with self.log.open("wb") as log:
