@@ -10,6 +10,7 @@ import os
 import platform
 import ssl
 import time
+import zlib
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping
@@ -28,6 +29,10 @@ _LONGEST_CONNECT = 10.0
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
 _NEVER_MADE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _NOT_TRUSTED = frozenset({"SSLCertVerificationError", "CertificateError"})  # the latter is urllib3 1.26's own
+
+
+# Where this module was loaded. A client that is met in another process may have been made here, before a fork.
+FIRST_PROCESS = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ def _with_requests(request: TokenRequest, client: requests.Session | None, secon
                 stream=True,
             )
         ) as response:
-            return _read(response.status_code, response.headers, response.iter_content(65536), seconds)
+            # Small steps: urllib3 1.26 decodes each in one go, however large it becomes.
+            return _read(response.status_code, response.headers, response.iter_content(4096), seconds)
     finally:
         if client is None:
             session.close()
@@ -136,10 +142,25 @@ def _with_httpx(module: Any, request: TokenRequest, client: Any, seconds: float)
         prepared.headers.pop("Authorization", None)
         # An Auth that does nothing stands in for the client's own and for netrc.
         with closing(sender.send(prepared, stream=True, auth=module.Auth(), follow_redirects=False)) as response:
-            return _read(response.status_code, response.headers, response.iter_bytes(), seconds)
+            # A mock's answer has been read already.
+            chunks = response.iter_bytes() if response.is_stream_consumed else _inflated(response)
+            return _read(response.status_code, response.headers, chunks, seconds)
     finally:
         if client is None:
             sender.close()
+
+
+def _inflated(response: Any) -> Iterator[bytes]:
+    """The body of an answer of httpx in steps of bounded size: by itself it decodes what it has read in one go."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("gzip", "deflate"):
+        yield from response.iter_raw()
+        return
+    decoder = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # takes both
+    for chunk in response.iter_raw():
+        left = chunk
+        while left:
+            yield decoder.decompress(left, 65536)
+            left = decoder.unconsumed_tail
 
 
 def _trust(module: Any) -> ssl.SSLContext:

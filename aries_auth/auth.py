@@ -168,7 +168,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         held = ready.source.hot
         now = time.time()
         if now >= held.fresh_until:
-            held = drive(ready.source.get(now, _library(request)))
+            held = drive(ready.source.get(now, transport.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
         bookmark = bookmark_of_stream(request.stream)
         response, resent = (yield request), None
@@ -187,7 +187,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         held = ready.source.hot
         now = time.time()
         if now >= held.fresh_until:
-            held = await drive_async(ready.source.get(now, _library(request)))
+            held = await drive_async(ready.source.get(now, transport.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
         bookmark = bookmark_of_stream(request.stream)
         response, resent = (yield request), None
@@ -203,7 +203,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         sent = _bearer(refused.headers.get("Authorization"))
         if sent is None or not ready.origins.cover_httpx(refused.url):
             return None
-        held = yield from self._renewed(ready, sent, _library(refused))
+        held = yield from self._renewed(ready, sent, transport.library_of_request(refused))
         if held is None:
             return None
         kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)
@@ -291,10 +291,6 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         return notebook.table(self.token, self._profile, self._store)
-
-
-def _library(request: Any) -> str:
-    return transport.type_library(request) or "httpx"
 
 
 def _bearer(header: Any) -> Secret | None:

@@ -12,23 +12,16 @@ import os
 import sys
 import threading
 import time
-from collections import deque
-from contextlib import contextmanager, suppress
-from typing import Any, Callable, Generator, Generic, Iterator, Tuple, TypeVar
+from contextlib import suppress
+from typing import Any, Callable, Generator, Generic, Tuple, TypeVar
 
+from aries_auth.crew import Crew, FlightThread, interpreter_ending, interruptible
 from aries_auth.errors import AriesAuthError, TokenRequestError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Each sends from a second thread (see transport), so that this is 32 threads at the most.
-MOST_IN_BACKGROUND = 16
-
 _GLANCE = 0.05
-
-
-class FlightThread(threading.Thread):
-    """A thread of ours, told from the program's own when the interpreter ends."""
 
 
 class Flight(Generic[T]):
@@ -64,7 +57,7 @@ class Flight(Generic[T]):
                 if self._work is None or self._starter is not None:
                     return
                 self._starter = starter
-            with _interruptible():
+            with interruptible():
                 FlightThread(target=self.run_here, name="aries-auth-refresh", daemon=False).start()
         except RuntimeError:
             # No more threads, or (from Python 3.12 on) none once the main thread has ended: better here than never.
@@ -76,7 +69,7 @@ class Flight(Generic[T]):
             raise
 
     def start_in_background(self) -> None:
-        """Run when fewer than `MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
+        """Run when fewer than `crew.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
         if not self._queued and self._starter is None:
             _crew.submit(self)
             self._queued = True  # after: a Ctrl-C in between queues it a second time, which does nothing
@@ -178,7 +171,7 @@ class Flight(Generic[T]):
         gate.acquire()
         self._when_done(gate.release)
         if sys.platform != "win32":
-            gate.acquire(timeout=timeout)
+            gate.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
             return
         # There a wait is deaf to Ctrl-C until it ends.
         deadline = monotonic() + timeout
@@ -230,26 +223,6 @@ async def drive_async(steps: Steps[R]) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Around the start of a thread, which makes a RuntimeError of a Ctrl-C that comes as its wait lets go of a lock."""
-    try:
-        yield
-    except RuntimeError as exc:
-        interruption = exc.__context__
-        if isinstance(interruption, (KeyboardInterrupt, SystemExit)):
-            raise interruption from None
-        raise
-
-
-def interpreter_ending() -> bool:
-    """Whether the program is over: no thread but daemons and ours is left."""
-    main = threading.main_thread()
-    if main.is_alive():
-        return False
-    return all(thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate())
-
-
 def _in_trio() -> bool:
     trio = sys.modules.get("trio")
     if trio is None:
@@ -269,42 +242,7 @@ def monotonic(clock: Callable[[], float] = time.monotonic) -> float:
     return clock()
 
 
-class _Crew:
-    """The threads that run background flights, each taking the next from the queue before it ends."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: deque[Flight[Any]] = deque()
-        self._threads: set[threading.Thread] = set()
-
-    def submit(self, flight: Flight[Any]) -> None:
-        thread = FlightThread(target=self._work_off, args=(flight,), name="aries-auth-refresh", daemon=False)
-        try:
-            # Started under the lock: who is not alive then has ended, or a Ctrl-C kept it from starting.
-            with self._lock:
-                self._threads = {other for other in self._threads if other.is_alive()}
-                if len(self._threads) >= MOST_IN_BACKGROUND:
-                    self._queue.append(flight)
-                else:
-                    self._threads.add(thread)
-                    with _interruptible():
-                        thread.start()
-        except RuntimeError:  # no more threads to be had
-            flight.call_off()
-
-    def _work_off(self, flight: Flight[Any] | None) -> None:
-        while flight is not None:
-            if flight.should_stop():
-                flight.call_off()
-            else:
-                flight.run_here()
-            with self._lock:
-                flight = self._queue.popleft() if self._queue else None
-                if flight is None:
-                    self._threads.discard(threading.current_thread())
-
-
-_crew = _Crew()
+_crew = Crew()
 
 
 def _start_over() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aries_auth import oauth, policy, transport
-from aries_auth.attempt import drop_inherited_connections
+from aries_auth.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.flight import Flight, monotonic
 from aries_auth.policy import Held
@@ -57,7 +57,7 @@ class Renewal:
         self._token_url = token_url
         self._refresh_margin = refresh_margin
         self._token_client = token_client
-        self._client_owner = os.getpid()
+        self._client_owner = FIRST_PROCESS
         self._login_command = login_command
         self._watch = Watch(store, login_command)
         self._begun: float | None = None

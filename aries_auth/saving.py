@@ -103,8 +103,13 @@ class Saver:
 
     def save_again_if_due(self) -> None:
         """Start to save again what could not be saved, at most once a second."""
-        if self._unsaved is not None and monotonic() >= self._due_at:
-            self._start()
+        if self._unsaved is None or monotonic() < self._due_at:
+            return
+        if not self._start() and self._working.acquire(blocking=False):
+            try:
+                self._try_again()
+            finally:
+                self._working.release()
 
     @property
     def _name(self) -> str:

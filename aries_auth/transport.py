@@ -51,6 +51,11 @@ def type_library(thing: object) -> str | None:
     return name if name in ("requests", "httpx", "httpx2") else None
 
 
+def library_of_request(request: object) -> str:
+    """Which library a request is of; ``httpx`` for a class of the caller's own."""
+    return type_library(request) or "httpx"
+
+
 def _class_library(client: object) -> str:
     for base in type(client).__mro__:
         name = base.__module__.partition(".")[0]

@@ -46,6 +46,7 @@ MEASUREMENTS: dict[str, Callable[[Size], Result]] = {
     "contention": contention.measure,
     "refused": refused.measure,
 }
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 PACKAGES = [
     "requests",
     "httpx",
@@ -86,9 +87,20 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--quick", action="store_const", dest="size", const=results.QUICK, help="less of everything")
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the numbers go")
+    parser.add_argument("--docs", type=Path, help="the page whose tables are replaced, docs/performance.md")
     parser.add_argument("--plot", type=Path, help="where the plot across a refresh goes (SVG)")
     parser.set_defaults(size=results.FULL)
     return parser.parse_args()
+
+
+def _write_page(path: Path, about: dict[str, str], found: list[Result]) -> None:
+    head, begin, rest = path.read_text().partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{path} has no lines {BEGIN} and {END}.")
+    measured = ", ".join(f"{name} {value}" for name, value in about.items())
+    body = "\n".join([begin, "", f"Measured: {measured}.", "", *(result.markdown() for result in found), end])
+    path.write_text(head + body + tail)
 
 
 def main() -> int:
@@ -104,6 +116,8 @@ def main() -> int:
         print(result.markdown(), flush=True)
     document = {"machine": about, "size": size.name, "results": [result.as_json() for result in found]}
     arguments.json.write_text(json.dumps(document, indent=1))
+    if arguments.docs is not None:
+        _write_page(arguments.docs, about, found)
     if arguments.plot is not None:
         plot.draw(next(result.raw for result in found if result.name == "ahead"), arguments.plot)
     silent = [f"{result.name}: {who}" for result in found for who, well in result.answered.items() if not well]

@@ -16,7 +16,7 @@ from unittest import mock
 import httpx
 
 from aries_auth import AriesAuth, FileTokenStore, Token
-from benchmarks import ours, peers
+from benchmarks import machine, ours, peers
 from benchmarks.results import Bar, Result, Size, short
 from benchmarks.server import Server
 from benchmarks.whole_call import null_httpx
@@ -63,11 +63,14 @@ async def longest_stall(auth: Any, transport: Any, url: str, length: float) -> t
 
     async def tick() -> None:
         nonlocal worst
-        last = time.perf_counter()
+        last, before = time.perf_counter(), machine.in_line()
         while not stop:
             await asyncio.sleep(TICK)
             now = time.perf_counter()
-            worst, last = max(worst, now - last - TICK), now
+            after = machine.in_line()
+            # Less what the machine took from us: on a busy one a thread waits for a processor far longer than 5 ms.
+            worst = max(worst, now - last - TICK - machine.taken(before, after))
+            last, before = time.perf_counter(), after
 
     async def call(client: httpx.AsyncClient) -> None:
         nonlocal fine
@@ -136,7 +139,7 @@ SCENES: dict[str, Callable[[Server, dict[str, float]], tuple[float, int]]] = {
 def measure(size: Size) -> Result:
     """Each scene several times, interleaved; a stall of the machine meets all of them alike."""
     result = Result(
-        "stalls", "The longest stall of an event loop", ["what", "least of the runs", "median", "calls answered"]
+        "stalls", "The longest stall of an event loop", ["what", "median of the longest", "worst", "calls answered"]
     )
     found: dict[str, list[tuple[float, int]]] = {scene: [] for scene in SCENES}
     times = SMOKE if size.smoke else FULL
@@ -148,14 +151,14 @@ def measure(size: Size) -> Result:
     for scene, runs in found.items():
         stalls = [stall for stall, _ in runs]
         result.rows.append(
-            [scene, short(min(stalls)), short(statistics.median(stalls)), str(min(fine for _, fine in runs))]
+            [scene, short(statistics.median(stalls)), short(max(stalls)), str(min(fine for _, fine in runs))]
         )
         result.raw[scene] = stalls
         result.answered[scene] = all(fine > 0 for _, fine in runs)
         if scene.startswith("aries-auth"):
-            result.bars.append(Bar(f"{scene}: <= 5 ms", min(stalls) * 1e3, 5, "ms"))
+            result.bars.append(Bar(f"{scene}: <= 5 ms", statistics.median(stalls) * 1e3, 5, "ms"))
     result.notes.append(
-        "Each run's longest; the bar is put to the least: what we cause is in every run, what others do is not."
+        "Time in which the process was ready to run and had no processor (Linux's schedstat) is taken off."
     )
     result.notes.append("Five tasks call all the time; the endpoint takes 300 ms, each fsync 200 ms more.")
     return result

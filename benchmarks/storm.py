@@ -85,7 +85,7 @@ def measure(size: Size) -> Result:
         kinds = [
             ("4 threads", "threads", 1, 4),
             ("4 tasks", "tasks", 1, 4),
-            ("2 processes x 2 threads", "threads", 2, 2),
+            ("1 process x 2 threads", "threads", 1, 2),
         ]
     folder = ours.scratch()
     with Server(delay=0.1) as server:

@@ -23,6 +23,7 @@ def _extra() -> None:
         pytest.importorskip(module, reason="needs the extra bench")
 
 
+@pytest.mark.slow
 def test_a_smoke_run_answers_for_every_contender(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.json"
     command = [sys.executable, "-m", "benchmarks", "--smoke", "--json", str(path), "--plot", str(tmp_path / "plot.svg")]

@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from aries_auth import AriesAuth, FileTokenStore, Token, TokenRequestError
-from aries_auth.flight import MOST_IN_BACKGROUND, Flight, drive, drive_async
+from aries_auth.crew import MOST_IN_BACKGROUND
+from aries_auth.flight import Flight, drive, drive_async
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, wait_until
 
@@ -114,6 +115,9 @@ class TestOneFlight:
         go.set()
         assert all(flight.wait(5.0) for flight in flights)
         assert most[0] <= MOST_IN_BACKGROUND + 1, "one may have been pulled forward by our own wait"
+
+    def test_a_time_out_may_be_as_long_as_the_caller_likes(self) -> None:
+        assert Flight(lambda _: True).wait(1e300)
 
     def test_wakes_tasks_of_several_loops(self) -> None:
         go = threading.Event()

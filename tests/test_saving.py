@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,10 @@ class FullDisk(FileTokenStore):
             yield entry
 
 
+def saved(store: FileTokenStore) -> str:
+    return (store.load() or Token("none")).access_token
+
+
 @pytest.fixture
 def disk(store_path: Path, stored: Stored) -> FullDisk:
     stored(age=EXPIRED)
@@ -59,7 +64,7 @@ def test_a_save_that_fails_keeps_the_token_in_memory_warns_once_and_is_repeated(
         assert auth.get_token() == token
     assert disk.saves <= 4
     disk.full = False
-    wait_until(lambda: (store.load() or Token("none")).access_token == token)
+    wait_until(lambda: saved(store) == token)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "could not be saved" in warnings[0].getMessage()
@@ -84,16 +89,68 @@ def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(
 
 
 def test_a_later_refresh_runs_while_a_save_is_repeated(
-    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     auth = make_auth(store=disk)
     auth.get_token()
     auth.refresh()
     newest = auth.refresh()
     assert aries.refresh_count == 3
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
     disk.full = False
     wait_until(lambda: store.load() == newest)
     assert aries.reused_refresh_tokens == 0
+
+
+def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_same(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    class LostConnection(FullDisk):
+        """A database that restarts: the row is free, and what was open is of no use any more."""
+
+        @contextmanager
+        def locked(self, timeout: Any = None) -> Iterator[Any]:
+            with super().locked(timeout) as entry:
+                load, before = entry.load, self.saves
+
+                def lose() -> Any:
+                    if before == 0 and self.saves == 2:
+                        raise StoreError("the connection is lost")
+                    return load()
+
+                entry.load = lose  # type: ignore[method-assign]
+                yield entry
+
+    lost = LostConnection(store.path)
+    auth = make_auth(store=lost)
+    auth.get_token()
+    newest = auth.refresh()
+    lost.full = False
+    wait_until(lambda: store.load() == newest)
+    assert aries.refresh_count == 2
+
+
+def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from Python 3.12 on, once the main thread has ended."""
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name.startswith("aries-auth"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_others)
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    auth = make_auth(store=disk)
+    token = auth.get_token()
+    saves = disk.saves
+    for _ in range(100):
+        assert auth.get_token() == token
+    assert disk.saves <= saves + 5
+    disk.full = False
+    wait_until(lambda: auth.get_token() == saved(store))
 
 
 def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
@@ -110,7 +167,7 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     monkeypatch.setattr(os, "fsync", fails)
     auth = make_auth()
     token = auth.get_token()
-    assert (store.load() or Token("none")).access_token == token, "others see the new token rather than the spent one"
+    assert saved(store) == token, "others see the new token rather than the spent one"
     with store.locked(1.0):
         pass
     assert "could not be saved" in caplog.text
@@ -135,7 +192,7 @@ def test_a_directory_in_the_files_place_is_outlived(
     token = waiting.outcome()
     assert auth.get_token() == token
     Path(store.path).rmdir()
-    wait_until(lambda: (store.load() or Token("none")).access_token == token)
+    wait_until(lambda: saved(store) == token)
 
 
 def test_a_folder_that_was_removed_is_made_again(
@@ -148,7 +205,7 @@ def test_a_folder_that_was_removed_is_made_again(
     folder = Path(store.path).parent
     folder.rename(f"{folder}.gone")
     token = waiting.outcome()
-    assert (store.load() or Token("none")).access_token == token
+    assert saved(store) == token
 
 
 def test_a_store_that_cannot_be_written_keeps_the_refresh_token_from_being_spent(
@@ -219,7 +276,7 @@ def test_at_the_interpreters_end_it_is_tried_again(stored: Stored, store: FileTo
         os.replace = fails_twice
         print(make_auth().get_token())
     """)
-    assert (store.load() or Token("none")).access_token == output.strip()
+    assert saved(store) == output.strip()
 
 
 def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
@@ -243,5 +300,5 @@ def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
             assert auth.get_token() == token, "the child has it, too"
             os._exit(0)
     """)
-    assert (store.load() or Token("none")).access_token == output.strip()
+    assert saved(store) == output.strip()
     assert aries.reused_refresh_tokens == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from pathlib import Path
 from typing import Any, Callable
 
+import freezegun
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
@@ -99,21 +101,16 @@ def test_after_a_logout_the_token_serves_until_it_expires_and_is_never_saved_aga
 def test_after_a_logout_and_the_expiry_it_is_login_required(
     make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
 ) -> None:
-    stored(age=99.0, expires_in=100.0)
+    stored(age=FRESH)
     auth = make_auth(refresh_margin=0.0)
-    token = auth.get_token()
-    store.delete()
-    assert auth.get_token() == token
-    wait_until(lambda: _is_refused(auth), timeout=2.0)
+    with freezegun.freeze_time(datetime.datetime.now(datetime.timezone.utc)) as frozen:
+        token = auth.get_token()
+        store.delete()
+        assert auth.get_token() == token
+        frozen.tick(3600.0)
+        with pytest.raises(LoginRequired, match="no token"):
+            auth.get_token()
     assert aries.token_requests == ()
-
-
-def _is_refused(auth: AriesAuth) -> bool:
-    try:
-        auth.get_token()
-    except LoginRequired:
-        return True
-    return False
 
 
 def test_a_login_by_somebody_else_is_taken_up(make_auth: MakeAuth, stored: Stored, store: FileTokenStore) -> None:

@@ -99,7 +99,7 @@ def test_the_last_attempt_has_time_for_its_answer(aries: AriesSandbox) -> None:
 def test_a_retry_after_that_asks_for_no_wait_is_no_invitation_to_storm(aries: AriesSandbox, value: str) -> None:
     aries.fail(status=503, headers={"Retry-After": value}, times=None)
     send(request_for(aries, aries.issue_token()), VirtualTime())
-    assert len(aries.token_requests) <= 12
+    assert 5 <= len(aries.token_requests) <= 12
 
 
 @pytest.mark.parametrize("value, wait", [("7", 7.0), ("Mon, 24 Nov 2025 16:00:09 GMT", 9.0)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from aries_auth.errors import LockTimeout
 from aries_auth.flight import monotonic
@@ -38,9 +38,10 @@ class SQLEntry:
         if self._saved and not self._row.held:
             self._seen = self._store.read()
         else:
-            self._seen, trouble = self._row.read()
+            found, trouble = self._row.read()
             if trouble is not None:
                 raise self._store.error("read", trouble)
+            self._seen = found
         token = self._store.decoded(self._seen)
         self._stored_extra = {} if token is None else token.extra
         return token
@@ -56,6 +57,8 @@ class SQLEntry:
             self.load()
         encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
         trouble = self._row.reserve()
+        if trouble is not None and trouble.kind is Kind.LOST:
+            trouble = self._anew(self._row.reserve, None)  # nothing is spent yet
         if trouble is not None and trouble.kind is Kind.BUSY:
             raise LockTimeout(f"{self._store} was locked by another process or thread in between. Try again.")
         if trouble is not None:
@@ -76,30 +79,31 @@ class SQLEntry:
             trouble = self._row.write(document, *secrets)
             lost = trouble is not None and trouble.kind is Kind.LOST
         if lost:
-            trouble = self._save_anew(document, *secrets)
+            trouble = self._anew(lambda: self._row.write(document, *secrets), document)
         self._saved = trouble is None
         if trouble is not None:
             raise self._store.error("replaced", trouble)
         self._seen = document
 
-    def _save_anew(self, document: Secret, *secrets: Secret) -> Trouble | None:
+    def _anew(self, act: Callable[[], Trouble | None], written: Secret | None) -> Trouble | None:
+        """Lock again and act, where the row is as it was seen last; or holds already what the act would write."""
         # In a hurry: until this has the lock again others can have it, and would send the refresh token again.
         deadline = monotonic() + PATIENCE
         while True:
-            trouble = self._row.acquire(_SLICE) or self._save_if_as_seen(document, *secrets)
+            trouble = self._row.acquire(_SLICE) or self._act_if_as_seen(act, written)
             if trouble is None or trouble.kind in (Kind.OTHER, Kind.MISSING) or monotonic() >= deadline:
                 return trouble
             time.sleep(_POLL)
 
-    def _save_if_as_seen(self, document: Secret, *secrets: Secret) -> Trouble | None:
+    def _act_if_as_seen(self, act: Callable[[], Trouble | None], written: Secret | None) -> Trouble | None:
         found, trouble = self._row.read()
-        if trouble is None and found == document:
+        if trouble is None and written is not None and found == written:
             self._row.release()  # the commit whose confirmation was lost
             return None
         if trouble is None and found != self._seen:
             self._row.release()
             return Trouble(Kind.OTHER, "the lock was lost, and somebody else has saved a token meanwhile")
-        return trouble or self._row.write(document, *secrets)
+        return trouble or act()
 
     def delete(self) -> None:
         """Delete the row and commit.

@@ -11,7 +11,7 @@ import requests
 
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import in_threads
+from tests.conftest import Background, in_threads
 
 from .conftest import Caller
 
@@ -96,6 +96,16 @@ def test_a_young_token_is_not_refreshed(
     assert call(make_auth(), url).status == 401
     assert aries.token_requests == ()
     assert len(aries.api_requests) == 1, "and nothing is resent"
+
+
+def test_a_refused_access_token_that_somebody_has_just_been_given_again_is_young(
+    call_sync: Caller, auth: AriesAuth, store: FileTokenStore, aries: AriesSandbox, url: str
+) -> None:
+    token = auth.token
+    assert token is not None
+    store.save(Token(**{**token.__dict__, "obtained_at": (token.obtained_at or 0.0) + OLD}))
+    assert call_sync(auth, url).status == 401
+    assert aries.token_requests == ()
 
 
 @pytest.mark.parametrize("age, refreshes", [(9.0, 0), (11.0, 1)])
@@ -184,19 +194,27 @@ def test_another_clients_token_met_on_a_401_is_a_configuration_error(
     assert aries.token_requests == ()
 
 
+class NeverYoung(AriesAuth):
+    """Every 401 finds another token to resend with."""
+
+    def _renewed(self, ready: Any, sent: Any, library: str) -> Any:
+        Background(self.refresh).outcome()
+        return (yield from super()._renewed(ready, sent, library))
+
+
+def test_whatever_tokens_there_are_an_exchange_is_resent_once(
+    call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str
+) -> None:
+    aries.fail("api", status=401, times=None)
+    auth.__class__ = NeverYoung
+    assert call(auth, url).status == 401
+    assert len(aries.api_requests) == 2
+
+
 def test_the_next_hop_of_a_redirect_is_a_new_exchange(call: Caller, auth: AriesAuth, aries: AriesSandbox) -> None:
-    aries.refresh_count  # noqa: B018
     auth.refresh()
     aries.fail("api", status=401, path="/v1/redirect")
     aries.fail("api", status=401, path="/v1/echo")
-
-    class NeverYoung(AriesAuth):
-        """Every 401 finds another token to resend with."""
-
-        def _renewed(self, ready: Any, sent: Any, library: str) -> Any:
-            self.refresh()
-            return (yield from super()._renewed(ready, sent, library))
-
     auth.__class__ = NeverYoung
     answer = call(auth, f"{aries.url}/v1/redirect", params={"to": "/v1/echo"})
     assert answer.status == 200

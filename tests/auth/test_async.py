@@ -33,7 +33,7 @@ def test_nothing_blocks_the_loop_while_a_token_is_refreshed(
     backend: str, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str
 ) -> None:
     stored(age=EXPIRED)
-    aries.fail(delay=0.4)
+    aries.fail(delay=1.0)
     auth = make_auth()
     sleep = asyncio.sleep if backend == "asyncio" else trio.sleep
     longest = 0.0
@@ -61,7 +61,7 @@ def test_nothing_blocks_the_loop_while_a_token_is_refreshed(
     done: list[bool] = []
     httpx.create_ssl_context()  # a client reads its CA bundle once, on the loop; that is its own affair
     run(backend, main)
-    assert longest < 0.35
+    assert longest < 0.9
 
 
 def test_the_store_is_read_and_locked_in_another_thread(

@@ -24,7 +24,7 @@ def elsewhere() -> Iterator[AriesSandbox]:
 
 @pytest.fixture
 def auth(make_auth: Callable[..., AriesAuth], stored: Callable[..., Token]) -> AriesAuth:
-    stored()
+    stored(age=100.0)  # old enough for a 401 to matter
     return make_auth()
 
 
@@ -84,6 +84,20 @@ def test_after_a_redirect_and_back_nothing_is_added(
 def test_a_redirect_within_the_origin_keeps_the_token(call: Caller, auth: AriesAuth, aries: AriesSandbox) -> None:
     answer = call(auth, f"{aries.url}/v1/redirect", params={"to": "/v1/echo"})
     assert answer.json["token"] == fingerprint(auth.get_token())
+
+
+def test_a_session_that_takes_the_token_abroad_gets_no_new_one_there(
+    auth: AriesAuth, aries: AriesSandbox, elsewhere: AriesSandbox
+) -> None:
+    class Careless(requests.Session):
+        def rebuild_auth(self, *_: Any) -> None:
+            pass
+
+    with Careless() as session:
+        answer = session.get(f"{aries.url}/v1/redirect", params={"to": f"{elsewhere.url}/v1/echo"}, auth=auth)
+    assert answer.status_code == 401
+    assert len(elsewhere.api_requests) == 1
+    assert aries.token_requests == ()
 
 
 LISTED = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any, Callable
 
@@ -91,14 +92,16 @@ def test_a_retry_after_beyond_the_30_s_fails_at_once_and_is_kept_to(
     assert remembered.until - time.monotonic() <= 60.0, "for a minute at most"
 
 
+@pytest.mark.parametrize("age", [FRESH, EXPIRED], ids=["living", "expired"])
 def test_a_remembered_failure_ends_when_the_store_changes(
-    expired: Token, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox
+    expired: Token, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, age: float
 ) -> None:
     auth = make_auth()
     aries.fail(status=503, headers={"Retry-After": "3600"})
     refused(auth)
-    newer = stored()
-    assert auth.get_token() == newer.access_token
+    stored(age=age)
+    assert auth.get_token() != expired.access_token
+    assert aries.refresh_count == (1 if age == EXPIRED else 0)
 
 
 def test_a_refusal_that_is_sure_to_come_again_is_remembered_for_a_second(
@@ -128,10 +131,16 @@ def test_redirects_of_a_token_request_are_never_followed(
     assert len(aries.token_requests) == 1
 
 
-BOMB = gzip.compress(b"\0" * 50_000_000)
+def padded(size: int) -> bytes:
+    """A good answer but for its size."""
+    return b'{"access_token": "a", "padding": "' + b"0" * size + b'"}'
+
+
+BOMB = gzip.compress(padded(50_000_000))
+GZIP = {"Content-Encoding": "gzip"}
 
 BAD_ANSWERS = {
-    "2 MiB": {"body": b'"' + b"x" * (2 << 20) + b'"'},
+    "2 MiB": {"body": padded(2 << 20)},
     "not JSON": {"body": "<h1>Welcome to the hotel</h1>"},
     "empty": {"status": 200},
     "no object": {"body": [1]},
@@ -141,10 +150,11 @@ BAD_ANSWERS = {
     "an access token beyond ASCII": {"body": {"access_token": "ä"}},
     "not UTF-8": {"body": b'{"access_token": "\xff"}'},
     "deep": {"body": b"[" * 100_000},
-    "gzip bomb": {"body": BOMB, "headers": {"Content-Encoding": "gzip"}},
-    "a redirect's bomb": {"status": 302, "body": BOMB, "headers": {"Content-Encoding": "gzip", "Location": "/"}},
-    "brotli": {"body": b"\x0b", "headers": {"Content-Encoding": "br"}},
-    "broken gzip": {"body": b"no gzip", "headers": {"Content-Encoding": "gzip"}},
+    "gzip bomb": {"body": BOMB, "headers": GZIP},
+    "a redirect's bomb": {"status": 302, "body": BOMB, "headers": {**GZIP, "Location": "/"}},
+    "brotli": {"body": padded(1), "headers": {"Content-Encoding": "br"}},
+    "layers of gzip": {"body": gzip.compress(gzip.compress(padded(1))), "headers": {"Content-Encoding": "gzip, gzip"}},
+    "broken gzip": {"body": b"no gzip", "headers": GZIP},
     "204": {"status": 204},
 }
 
@@ -166,6 +176,30 @@ def test_a_bad_answer_is_a_token_request_error_and_the_stored_token_stays(
     assert store.load() == expired
     assert len(aries.token_requests) == 1
     assert_no_secret(caught.value, aries.client_secret, expired.refresh_token or "", expired.access_token)
+
+
+@pytest.mark.parametrize("what", ["gzip bomb", "a redirect's bomb", "2 MiB"])
+def test_a_bomb_takes_little_memory(
+    call_sync: Caller, expired: Token, make_auth: MakeAuth, aries: AriesSandbox, url: str, what: str
+) -> None:
+    aries.fail(**BAD_ANSWERS[what])
+    auth = make_auth()
+    tracemalloc.start()
+    try:
+        with pytest.raises(TokenRequestError):
+            call_sync(auth, url)
+        assert tracemalloc.get_traced_memory()[1] < 16_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_that_comes_compressed_unasked_is_read(
+    call_sync: Caller, expired: Token, make_auth: MakeAuth, aries: AriesSandbox, url: str
+) -> None:
+    aries.fail(body=gzip.compress(padded(1)), headers=GZIP)
+    auth = make_auth()
+    call_sync(auth, url)
+    assert auth.get_token() == "a"
 
 
 @pytest.mark.parametrize("headers", [{"Content-Encoding": "br"}, {}], ids=["brotli", "2 MiB"])

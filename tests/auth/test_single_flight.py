@@ -12,7 +12,7 @@ import trio
 
 from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, wait_until
+from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, our_threads, wait_until
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -29,6 +29,18 @@ def test_threads_share_one_token_request(auth: AriesAuth, aries: AriesSandbox) -
     tokens = in_threads(32, auth.get_token)
     assert len(set(tokens)) == 1
     assert len(aries.token_requests) == 1
+
+
+def test_threads_that_wait_share_one_flight(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
+    stored(age=EXPIRED)
+    auth = make_auth()
+    before = len(our_threads())
+    aries.fail(hang=True)
+    waiting = [Background(auth.get_token) for _ in range(16)]
+    aries.wait_for_requests(1)
+    assert len(our_threads()) - before <= 2, "one that works, and one that sends"
+    aries.heal()
+    assert len({one.outcome() for one in waiting}) == 1
 
 
 def test_asyncio_tasks_share_one_token_request(auth: AriesAuth, aries: AriesSandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import multiprocessing
 import os
 import signal
@@ -19,10 +20,12 @@ import requests
 import trio
 
 import aries_auth.auth  # noqa: F401 - the public names are loaded lazily
-from aries_auth import AriesAuth
+from aries_auth import AriesAuth, FileTokenStore
 from aries_auth import attempt as sending
+from aries_auth.testing import AriesSandbox
 
 from .instants import AtInstant
+from .load import Load
 from .zygote import Line, connect
 
 # What the first refresh of a process loads; no child has to do it again.
@@ -223,17 +226,54 @@ def pool(line: Line, *, path: str, grant: dict[str, Any], method: str, client: b
 
 
 def shared_client(line: Line, *, path: str, grant: dict[str, Any], library: str) -> None:
-    """Fork with a client whose connection to the endpoint is open and idle; both refresh with it, again and again."""
+    """Fork with a client whose connection is open and idle; the child refreshes with it while the parent calls."""
     client = {"requests": requests.Session, "httpx": httpx.Client}[library]()
-    api = grant["api_origins"][0]
+    url = f"{grant['api_origins'][0]}/v1/no/such/path"
     auth = AriesAuth(**grant, token_client=client)
-    client.get(f"{api}/v1/users/me")  # the caller's own use leaves it open
-    auth.refresh()
-    client.get(f"{api}/v1/users/me")
-    child = os.fork() == 0
-    own = connect(path) if child else line
-    said = attempt(lambda: [auth.refresh() for _ in range(5)])
-    # The caller's own connection lives on in the parent, whatever the child closed.
-    own.say({**said, "status": None if child else client.get(f"{api}/v1/users/me").status_code})
-    if child:
+    auth.get_token()
+    client.get(url)  # the caller's own use, which leaves it open
+    if os.fork() == 0:
+        child = connect(path)
+        child.say(attempt(auth.refresh))
         os._exit(0)
+    line.hear()
+    begun = time.monotonic()
+    statuses = [client.get(url).status_code for _ in range(3)]
+    line.say({"statuses": statuses, "took": time.monotonic() - begun})
+
+
+def hold(line: Line, *, path: str, store: str) -> None:
+    """Hold a store's lock until told otherwise, or for good."""
+    with FileTokenStore(store).locked():
+        line.say("held")
+        line.hear()
+
+
+def callers(line: Line, *, path: str, grant: dict[str, Any], threads: int) -> None:
+    """Call the API from threads all the time; says on request how many calls there were and which failed."""
+    auth = AriesAuth(**grant)
+    load = Load(auth, f"{grant['api_origins'][0]}/v1/users/me", threads=threads, tasks=2)
+    with load:
+        for _ in iter(line.hear, "end"):
+            line.say({"succeeded": load.succeeded, "failures": load.failures[:5], "now": time.time()})
+
+
+def serve(line: Line, *, path: str, folder: str, grants: int, age: float) -> None:
+    """A sandbox in a process of its own, with many grants, each in a store of its own; then answers about them."""
+    with AriesSandbox() as aries:
+        options = {"store": f"{folder}/%d.json", "token_url": aries.token_url, "api_origins": [aries.api_url]}
+        given = {name: getattr(aries, name) for name in ("client_id", "client_secret", "redirect_uri")}
+        for number in range(grants):
+            file = Path(folder, f"{number}.json")
+            file.touch(0o600)  # not by a FileTokenStore, whose fsync would take most of the time
+            file.write_text(json.dumps(aries.issue_token(age=age).to_dict()))
+        line.say({**given, **options})
+        for _ in iter(line.hear, "end"):
+            line.say(
+                {
+                    "refreshes": aries.refresh_count,
+                    "requests": len(aries.token_requests),
+                    "reused": aries.reused_refresh_tokens,
+                    "at a time": aries.max_concurrent_token_requests,
+                }
+            )

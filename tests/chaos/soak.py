@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -406,41 +407,42 @@ class Soak:
             record.violations.append("nobody called")
 
     def judge_growth(self, number: int, samples: list[dict[str, float]]) -> None:
-        calm = max(1, int(min(CALM, self.seconds / 4) / SAMPLE_EVERY) - 1)
-        # Memory settles after the first faults: their code and their connections are loaded once.
-        settled = max(calm, len(samples) // 4)
-        for name, of, slack in (
-            ("threads", samples[:calm], 4.0),
-            ("descriptors", samples[:calm], 16.0),
-            ("resident", samples[:settled], 12e6),
-        ):
-            before = max(sample[name] for sample in of)
-            after = min(sample[name] for sample in samples[-calm:])
+        for name, slack in (("threads", 1.0), ("descriptors", 4.0), ("resident", 4e6)):
+            before, after = quarters(samples, name)
             if after > before + slack:
                 self.record.violations.append(f"worker {number} grew: {name} from {before:.0f} to {after:.0f}")
 
 
+def quarters(samples: list[dict[str, float]], name: str) -> tuple[float, float]:
+    """The medians of the second and of the last quarter: the first one opens connections and loads code."""
+    quarter = max(1, len(samples) // 4)
+    return (
+        statistics.median(sample[name] for sample in samples[quarter : 2 * quarter] or samples),
+        statistics.median(sample[name] for sample in samples[-quarter:]),
+    )
+
+
 def summary(soak: Soak, seed: int) -> str:
     record = soak.record
-    calm = max(1, int(min(CALM, soak.seconds / 4) / SAMPLE_EVERY) - 1)
 
     def span(name: str, scale: float = 1.0) -> str:
-        pairs = [
-            f"{max(s[name] for s in samples[:calm]) / scale:.0f} → {min(s[name] for s in samples[-calm:]) / scale:.0f}"
-            f" (peak {max(s[name] for s in samples) / scale:.0f})"
-            for samples in record.samples.values()
-        ]
-        return ", ".join(pairs)
+        spans = []
+        for samples in record.samples.values():
+            before, after = quarters(samples, name)
+            peak = max(sample[name] for sample in samples)
+            spans.append(f"{before / scale:.1f} → {after / scale:.1f} (peak {peak / scale:.0f})")
+        return ", ".join(spans)
 
     kinds = Counter(failure.failure for failure in record.failures)
     lines = [
-        f"soak of {soak.seconds:g} s, seed {seed}, tokens of {LIFETIME:g} s, {PROCESSES} processes of "
-        f"{THREADS} threads, {TASKS} asyncio tasks and {TRIO_TASKS} trio tasks",
+        f"soak of {soak.seconds:g} s, seed {seed}, tokens of {LIFETIME:g} s",
+        f"{PROCESSES} processes of {THREADS} threads, {TASKS} asyncio tasks and {TRIO_TASKS} trio tasks",
         f"calls: {dict(record.counts)}",
         f"failed with no living token: {dict(kinds)}",
-        f"token requests: {soak.token_requests}; spent refresh tokens sent again: {soak.reused}; "
-        f"logins after a lost grant: {record.logins}",
+        f"token requests: {soak.token_requests}",
+        f"spent refresh tokens sent again: {soak.reused}; logins after a lost grant: {record.logins}",
         f"faults: {dict(sorted(record.faults.items()))}",
+        "medians of the second and the last quarter, by process:",
         f"threads: {span('threads')}",
         f"descriptors: {span('descriptors')}",
         f"resident MB: {span('resident', 1e6)}",

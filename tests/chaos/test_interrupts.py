@@ -105,7 +105,7 @@ def _is_refreshed(auth: AriesAuth, bench: Bench) -> bool:
 @pytest.mark.parametrize(
     "error, every, step",
     [
-        pytest.param(KeyboardInterrupt, "line", 5, id="Ctrl-C at every fifth line"),
+        pytest.param(KeyboardInterrupt, "line", 7, id="Ctrl-C at every seventh line"),
         pytest.param(KeyboardInterrupt, "line", 1, id="Ctrl-C at every line", marks=pytest.mark.soak),
         pytest.param(SystemExit, "line", 1, id="sys.exit at every line", marks=pytest.mark.soak),
         pytest.param(KeyboardInterrupt, "check", 1, id="Ctrl-C at every check for signals", marks=pytest.mark.soak),
@@ -125,7 +125,7 @@ def test_wherever_a_call_is_interrupted_no_grant_is_lost_and_the_same_object_goe
     assert instant.count > 100
 
 
-@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [24, pytest.param(1, marks=pytest.mark.soak)])
 def test_wherever_sys_exit_ends_the_interpreter_in_a_refresh_no_grant_is_lost(
     bench: Bench, zygote: Zygote, step: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""One host of many, as a process with a pool of its own: ``python -m tests.sql.host URL POOL_SIZE``.
+"""One host of many, as a process with a pool of its own: ``python -m tests.sql.host URL POOL_SIZE [PORT@HOST …]``.
 
 It is told what to do in lines of JSON on standard input, and says in lines of JSON what came of it. Every "fork" makes
 a child that does one thing, as a process that can be killed.
@@ -13,16 +13,22 @@ import threading
 import time
 from typing import Any
 
+import httpx
 from sqlalchemy import create_engine
 
 from aries_auth import AriesAuth
 from aries_auth.sql import SQLTokenStore
+from tests.sql.proxy import Proxy
 
 
 def main() -> None:
     url, pool_size = sys.argv[1], int(sys.argv[2])
+    for relayed in sys.argv[3:]:  # in a network of its own: PORT@HOST becomes the same port here
+        port, _, beyond = relayed.partition("@")
+        Proxy(int(port), host=beyond, listen=("127.0.0.1", int(port)))
     engine = create_engine(url, pool_size=pool_size, max_overflow=0)
     auth = AriesAuth(store=SQLTokenStore(engine, "default"))
+    httpx.Client().close()  # what a process that has called before has loaded
     say(ready=os.getpid())
     for line in sys.stdin:
         told = json.loads(line)

@@ -13,9 +13,9 @@ class Proxy:
     "before": the server never sees it. "after": the server does, and its answer is not heard.
     """
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int, *, host: str = "127.0.0.1", listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self._target = (host, port)
+        self._listener = socket.create_server(listen)
         self.port = self._listener.getsockname()[1]
         self._trigger: bytes | None = None
         self._when = ""
@@ -34,7 +34,7 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = socket.create_connection(self._target)
                 silent = threading.Event()
                 for run in (self._to_server, self._to_client):
                     threading.Thread(target=run, args=(client, server, silent), daemon=True).start()

@@ -100,8 +100,6 @@ def test_a_lock_is_lost_with_its_connection_and_reads_say_so(server, store):
         for _ in range(2):
             with pytest.raises(StoreError):
                 entry.load()
-        with pytest.raises(StoreError):
-            entry.reserve()
         with store.locked(0) as other:
             assert other.load() == OLD
 
@@ -238,6 +236,37 @@ def test_a_connection_that_breaks_at_any_statement_of_a_save(server, store, stat
         assert store.load() == token
     proxy.close()
     assert proxy.broken == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("statement", ["reserved_at=", "COMMIT", "set_config", "SAVEPOINT"])
+def test_a_connection_that_breaks_at_any_statement_of_a_reservation(server, store, statement, when):
+    proxy = Proxy(server.cluster.port)
+    through = SQLTokenStore(server.url.replace(f":{server.cluster.port}/", f":{proxy.port}/"), "default")
+    with through.locked() as entry:
+        entry.load()
+        proxy.arm(statement, when)
+        entry.reserve()
+        assert proxy.broken == 1
+        with pytest.raises(LockTimeout), store.locked(0):
+            pass
+        entry.save(NEW)
+    assert store.load() == NEW
+    proxy.close()
+
+
+def test_a_reservation_that_cannot_be_committed_spends_nothing(server, store):
+    server.execute(
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$"
+    )
+    server.execute(
+        "CREATE CONSTRAINT TRIGGER no_room AFTER UPDATE ON aries_tokens DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION no_room()"
+    )
+    with pytest.raises(StoreError, match="no room"), store.locked() as entry:
+        entry.reserve()
+    assert store.load() == OLD
 
 
 def test_a_commit_whose_confirmation_is_lost_is_not_made_twice(server, store):
