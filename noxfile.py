@@ -48,7 +48,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=["3.8", "3.13"])
 def types(session: nox.Session) -> None:
     """The package under mypy and pyright, then a user's program that must pass and one that must not."""
-    session.install("mypy>=1.14", "pyright[nodejs]>=1.1.390", "types-requests", "-e", ".[test,sql]")
+    session.install("mypy>=1.14", "pyright[nodejs]>=1.1.390", "types-requests", "-e", ".[test,sql,encryption]")
     session.run("mypy")
     session.run("pyright", "--pythonpath", f"{session.bin}/python")
     session.run("pytest", "tests/test_typing.py")
@@ -79,7 +79,7 @@ def newest(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the package, 95 % or more, the processes that the tests start included."""
-    session.install("-e", ".[test,sql]", "coverage[toml]>=7.10")
+    session.install("-e", ".[test,sql,encryption]", "coverage[toml]>=7.10")
     session.run("coverage", "erase")
     # Not pytest-cov: the package is imported by its own pytest plugin, before pytest-cov would measure.
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
@@ -112,7 +112,7 @@ def docs(session: nox.Session) -> None:
     """The documentation, warnings being errors."""
     if not (HERE / "docs" / "conf.py").is_file():
         session.skip("there is no docs/conf.py yet")
-    session.install("-e", ".[docs,test,sql]")
+    session.install("-e", ".[docs,test,sql,encryption]")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
@@ -122,6 +122,6 @@ def bench_smoke(session: nox.Session) -> None:
     scripts = sorted((HERE / "benchmarks").glob("bench_*.py"))
     if not scripts:
         session.skip("there is no benchmarks/bench_*.py yet")
-    session.install("-e", ".[bench,test,sql]")
+    session.install("-e", ".[bench,test,sql,encryption]")
     for script in scripts:
         session.run("python", str(script), "--smoke")

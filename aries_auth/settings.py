@@ -284,6 +284,9 @@ def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str
         return store
     if store is None and profile is None:
         store = variable("ARIES_TOKEN_FILE")
+    if "://" in str(store):
+        store = None  # there may be a password in it
+        raise ConfigurationError("store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key).")
     return FileTokenStore(profile_path(profile_name(profile)) if store is None else store)
 
 

@@ -757,3 +757,9 @@ def test_the_login_command_names_the_store_that_is_used(profile: str | None, sto
 def test_the_login_command_names_the_profile_of_the_variable(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ARIES_PROFILE", "live")
     assert settings.login_command(None, settings.resolve_store(None, None)) == "aries-auth login --profile live"
+
+
+def test_a_url_in_the_place_of_a_path_is_refused_and_its_password_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
+        settings.resolve_store(None, "postgresql://aries:s3cret-word@db.example/prod")
+    assert_no_secret(caught.value, "s3cret-word")
