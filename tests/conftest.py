@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,10 @@ FRESH = 100.0
 IN_MARGIN = 3600.0 - 200.0
 LAST_CALL = 3600.0 - 5.0
 EXPIRED = 3600.0 + 60.0
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: the processes that tests press Ctrl-C in would inherit that they ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
