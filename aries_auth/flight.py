@@ -60,7 +60,7 @@ class Flight(Generic[T]):
             with interruptible():
                 FlightThread(target=self.run_here, name="aries-auth-refresh", daemon=False).start()
         except RuntimeError:
-            # No more threads, or (from Python 3.12 on) none once the main thread has ended: better here than never.
+            # No more threads, or (in Python 3.12) none once the main thread has ended: better here than never.
             self.run_here()
         except BaseException:
             # Ctrl-C: whether the thread has begun is not to be known. The next one starts another; one of them runs it.

@@ -116,7 +116,7 @@ class Saver:
         return store_name(self._store)
 
     def _start(self) -> bool:
-        """Whether a thread saves again; from Python 3.12 on, none can be had once the main thread has ended."""
+        """Whether a thread saves again; in Python 3.12, none can be had once the main thread has ended."""
         self._due_at = monotonic() + policy.SAVE_INTERVAL
         if self._flight is None or self._flight.done:
             self._flight = Flight(self._save_again)

@@ -162,6 +162,6 @@ def _bounded(request: TokenRequest, client: Any, library: str, seconds: float) -
     try:
         threading.Thread(target=run, name="aries-auth-send", daemon=True).start()
     except RuntimeError:
-        run()  # no more threads, or (from Python 3.12 on) none once the main thread has ended
+        run()  # no more threads, or (in Python 3.12) none once the main thread has ended
     done.wait(seconds + 0.5)
     return attempts[0] if attempts else Attempt(fault=f"no answer within {policy.SENDING_TIME:g} s")

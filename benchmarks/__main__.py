@@ -86,7 +86,9 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--smoke", action="store_const", dest="size", const=results.SMOKE, help="only that all runs")
     size.add_argument("--quick", action="store_const", dest="size", const=results.QUICK, help="less of everything")
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
-    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the numbers go")
+    parser.add_argument(
+        "--json", type=Path, default=Path("benchmarks/results/latest.json"), help="where the numbers go"
+    )
     parser.add_argument("--docs", type=Path, help="the page whose tables are replaced, docs/performance.md")
     parser.add_argument("--plot", type=Path, help="where the plot across a refresh goes (SVG)")
     parser.set_defaults(size=results.FULL)
@@ -115,6 +117,7 @@ def main() -> int:
         found.append(result)
         print(result.markdown(), flush=True)
     document = {"machine": about, "size": size.name, "results": [result.as_json() for result in found]}
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(document, indent=1))
     if arguments.docs is not None:
         _write_page(arguments.docs, about, found)

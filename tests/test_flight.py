@@ -83,7 +83,7 @@ class TestOneFlight:
     def test_without_another_thread_it_runs_in_the_callers(
         self, monkeypatch: pytest.MonkeyPatch, make_auth: MakeAuth, stored: Stored
     ) -> None:
-        """As from Python 3.12 on, once the main thread has ended."""
+        """As in Python 3.12, once the main thread has ended."""
         stored(age=EXPIRED)
         start = threading.Thread.start
 

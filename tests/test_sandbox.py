@@ -146,9 +146,7 @@ def test_an_unknown_client_or_redirect_uri_is_an_error_page_and_no_redirect(
         ({"scope": ["user:information", "user:information"]}, "invalid_request"),
     ],
 )
-def test_other_faults_redirect_with_an_error(
-    aries: AriesSandbox, changes: dict[str, Any], error: str
-) -> None:
+def test_other_faults_redirect_with_an_error(aries: AriesSandbox, changes: dict[str, Any], error: str) -> None:
     callback = aries.approve(authorization_url(aries, **changes))
     assert callback.startswith(f"{aries.redirect_uri}?")
     assert query_of(callback)["error"] == error
@@ -255,24 +253,18 @@ def test_without_rotation_the_answer_carries_no_refresh_token_and_the_old_one_li
     assert aries.reused_refresh_tokens == 0
 
 
-@pytest.mark.parametrize(
-    "field", ["grant_type", "client_id", "client_secret", "refresh_token", "redirect_uri"]
-)
+@pytest.mark.parametrize("field", ["grant_type", "client_id", "client_secret", "refresh_token", "redirect_uri"])
 @pytest.mark.parametrize("value", [None, "", 5])
 def test_each_of_the_five_refresh_fields_is_required(aries: AriesSandbox, field: str, value: Any) -> None:
     token = aries.issue_token()
     answer = (
-        refresh(aries, token.refresh_token, **{field: value})
-        if field != "refresh_token"
-        else refresh(aries, value)
+        refresh(aries, token.refresh_token, **{field: value}) if field != "refresh_token" else refresh(aries, value)
     )
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
     assert refresh(aries, token.refresh_token).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "changes", [{"client_secret": "wrong"}, {"client_id": "wrong"}, {"client_secret": "\ud800"}]
-)
+@pytest.mark.parametrize("changes", [{"client_secret": "wrong"}, {"client_id": "wrong"}, {"client_secret": "\ud800"}])
 def test_a_wrong_client_is_401_in_the_shape_of_rfc_6749(aries: AriesSandbox, changes: dict[str, Any]) -> None:
     answer = refresh(aries, aries.issue_token().refresh_token, **changes)
     assert answer.status_code == 401

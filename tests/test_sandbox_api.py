@@ -18,9 +18,7 @@ def aries() -> Iterator[AriesSandbox]:
         yield running
 
 
-def call(
-    aries: AriesSandbox, method: str, path: str, token: str | None = None, **more: Any
-) -> requests.Response:
+def call(aries: AriesSandbox, method: str, path: str, token: str | None = None, **more: Any) -> requests.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"{aries.api_url}{path}"
     return requests.request(method, url, headers=headers, timeout=10, allow_redirects=False, **more)
@@ -50,9 +48,7 @@ def test_a_route_needs_its_scope(aries: AriesSandbox, method: str, path: str, sc
 
 def test_without_a_good_token_it_is_a_nested_401(aries: AriesSandbox) -> None:
     token = aries.issue_token().access_token
-    codes = [
-        call(aries, "GET", "/v1/users/me", sent).json()["error"]["code"] for sent in (None, "x", token[:-1])
-    ]
+    codes = [call(aries, "GET", "/v1/users/me", sent).json()["error"]["code"] for sent in (None, "x", token[:-1])]
     assert codes == ["MISSING_TOKEN", "INVALID_TOKEN", "INVALID_TOKEN"]
     answer = call(aries, "GET", "/v1/users/me")
     assert answer.status_code == 401
@@ -76,9 +72,7 @@ def test_tokens_can_be_revoked_and_expired_and_grants_revoked(aries: AriesSandbo
 
 def test_two_authorization_headers_are_no_good_token(aries: AriesSandbox) -> None:
     token = aries.issue_token().access_token
-    request = (
-        f"GET /v1/users/me HTTP/1.0\r\nAuthorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n\r\n"
-    )
+    request = f"GET /v1/users/me HTTP/1.0\r\nAuthorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n\r\n"
     with connect(aries) as connection:
         connection.sendall(request.encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")
@@ -221,9 +215,7 @@ def test_no_log_record_or_repr_has_a_token_code_or_secret(
         token = aries.issue_token()
         call(aries, "GET", f"/v1/users/me?token={token.access_token}", token.access_token)
         requests.post(aries.token_url, json={"refresh_token": token.refresh_token}, timeout=10)
-        shown = "".join(
-            [repr(aries), repr(aries.api_requests), repr(aries.token_requests), repr(aries.rules)]
-        )
+        shown = "".join([repr(aries), repr(aries.api_requests), repr(aries.token_requests), repr(aries.rules)])
     ours = "".join(record.getMessage() for record in caplog.records if record.name == "aries_auth.testing")
     printed = "".join(capfd.readouterr())
     assert "GET /v1/users/me 200" in ours

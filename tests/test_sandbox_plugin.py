@@ -46,9 +46,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_fixtures_need_no_conftest(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(PROJECT)
-    done = run(
-        "-m", "pytest", "-q", "-p", "aries_auth.testing.plugin", "-p", "no:cacheprovider", cwd=tmp_path
-    )
+    done = run("-m", "pytest", "-q", "-p", "aries_auth.testing.plugin", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -133,7 +133,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
 def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As from Python 3.12 on, once the main thread has ended."""
+    """As in Python 3.12, once the main thread has ended."""
     start = threading.Thread.start
 
     def start_others(thread: threading.Thread) -> None:

@@ -26,13 +26,9 @@ def _run(*command: str, folder: Path) -> str:
 
 
 def _mypy(program: Path) -> set[int]:
-    output = _run(
-        "mypy", "--strict", "--config-file=", "--no-incremental", program.name, folder=program.parent
-    )
+    output = _run("mypy", "--strict", "--config-file=", "--no-incremental", program.name, folder=program.parent)
     print(output)
-    return {
-        int(line) for line in re.findall(rf"^{program.name}:(\d+):(?:\d+:)? error:", output, re.MULTILINE)
-    }
+    return {int(line) for line in re.findall(rf"^{program.name}:(\d+):(?:\d+:)? error:", output, re.MULTILINE)}
 
 
 def _pyright(program: Path) -> set[int]:
@@ -64,17 +60,13 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_program_that_uses_the_public_names_rightly_passes(
-    checker: Checker, program: Callable[[str], Path]
-) -> None:
+def test_a_program_that_uses_the_public_names_rightly_passes(checker: Checker, program: Callable[[str], Path]) -> None:
     assert checker(program("consumer_ok.py")) == set()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_each_marked_mistake_is_reported_and_nothing_else(
-    checker: Checker, program: Callable[[str], Path]
-) -> None:
+def test_each_marked_mistake_is_reported_and_nothing_else(checker: Checker, program: Callable[[str], Path]) -> None:
     mistaken = program("consumer_bad.py")
     lines = mistaken.read_text().splitlines()
     marked = {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}

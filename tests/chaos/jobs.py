@@ -85,9 +85,7 @@ def refresh(line: Line, *, path: str, grant: dict[str, Any]) -> None:
     begun_at = time.monotonic()
     with replacing("replace", noting):
         auth.refresh()
-    line.say(
-        {"begun_at": begun_at, "replaced_at": replaced_at[0], "ended_at": time.monotonic(), "imported": imported}
-    )
+    line.say({"begun_at": begun_at, "replaced_at": replaced_at[0], "ended_at": time.monotonic(), "imported": imported})
 
 
 async def _await_token(auth: AriesAuth) -> str:

@@ -84,7 +84,7 @@ class FullDisk(Disk):
     def __init__(self, bench: Bench, zygote: Zygote) -> None:
         folder = bench.path.parent
         folder.mkdir(0o700)
-        mount = f"mount -t tmpfs -o size=128k,mode=700 tmpfs {folder} && exec \"$@\""
+        mount = f'mount -t tmpfs -o size=128k,mode=700 tmpfs {folder} && exec "$@"'
         self.own_zygote = Zygote(["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh"])
         super().__init__(bench, self.own_zygote)
         # Seen from outside of the namespace. (FileTokenStore would resolve it to what lies outside.)

@@ -150,9 +150,7 @@ def _quoted(text: str) -> str:
 def test_parameters_of_a_callback_are_escaped(text: str) -> None:
     flow = _flow()
     _, state = flow.authorization_url()
-    response = (
-        f"https://app.example/callback?state={state}&error={_quoted(text)}&error_description={_quoted(text)}"
-    )
+    response = f"https://app.example/callback?state={state}&error={_quoted(text)}&error_description={_quoted(text)}"
     with pytest.raises(AuthorizationError) as caught:
         flow.fetch_token(authorization_response=response, state=state)
     _check_error(caught.value)

@@ -229,9 +229,7 @@ def test_a_request_to_a_look_alike_carries_no_token(make_auth: Any, library: str
 
 @library
 @pytest.mark.parametrize("url", SAME, ids=ascii)
-def test_a_request_to_the_api_carries_it_however_the_address_is_written(
-    make_auth: Any, library: str, url: str
-) -> None:
+def test_a_request_to_the_api_carries_it_however_the_address_is_written(make_auth: Any, library: str, url: str) -> None:
     network = Network(lambda url: (200, {}))
     assert _run(library, network, make_auth(), url) == 200
     assert network.told == LISTED

@@ -28,9 +28,7 @@ urls = st.builds(
     lambda *parts: "".join(parts).encode("utf-8", "surrogatepass"),
     st.sampled_from(["https://", "http://", "HTTPS://", "//", "https:\\\\", ""]),
     st.sampled_from(["", "user@", "user:pw@", "api.aries.com@"]) | st.text(max_size=5),
-    st.sampled_from(
-        ["api.aries.com", "API.aries.com", "api.aries.com.", "[::1]", "127.0.0.1", "ⓐpi.aries.com"]
-    ),
+    st.sampled_from(["api.aries.com", "API.aries.com", "api.aries.com.", "[::1]", "127.0.0.1", "ⓐpi.aries.com"]),
     st.sampled_from(["", ":443", ":0443", ":80", ":x", ":99999", "@evil.example"]),
     st.sampled_from(["", "/", "/callback", "/callback?code=a&state=the-state", "?state=the-state&code=", "#f"])
     | st.text(max_size=8),

@@ -46,12 +46,8 @@ full = AriesAuth(
     token_client=requests.Session(),
     timeout=10.0,
 )
-from_vault = AriesAuth(
-    client_secret=lambda: os.environ["SECRET"], store="token.json", api_origins=("https://a.test",)
-)
-with_store = AriesAuth(
-    store=FileTokenStore("token.json", mode=0o640, lock_timeout=5.0), token_client=httpx.Client()
-)
+from_vault = AriesAuth(client_secret=lambda: os.environ["SECRET"], store="token.json", api_origins=("https://a.test",))
+with_store = AriesAuth(store=FileTokenStore("token.json", mode=0o640, lock_timeout=5.0), token_client=httpx.Client())
 
 # It is what both libraries take for auth.
 requests_auth: requests.auth.AuthBase = plain
@@ -150,12 +146,8 @@ async def callback(query: str) -> Token:
     return await flow.fetch_token_async(authorization_response=query, state=state, store=Path("token.json"))
 
 
-logged_in: AriesAuth = login(
-    scope="user:information order:execution", open_browser=False, callback_timeout=60
-)
-logged_in = login(
-    "id", "secret", "http://localhost:1/", scope=["user:information"], profile="work", store=None
-)
+logged_in: AriesAuth = login(scope="user:information order:execution", open_browser=False, callback_timeout=60)
+logged_in = login("id", "secret", "http://localhost:1/", scope=["user:information"], profile="work", store=None)
 
 
 # Errors: one base, and what each carries.
