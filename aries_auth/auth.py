@@ -17,7 +17,7 @@ from aries_auth.body import Bookmark, bookmark_of_body, bookmark_of_stream, drai
 from aries_auth.errors import ConfigurationError, LoginRequired
 from aries_auth.flight import Steps, drive, drive_async
 from aries_auth.origins import Origins
-from aries_auth.policy import REFRESH_MARGIN, Held
+from aries_auth.policy import REFRESH_MARGIN, TIMEOUT, Held
 from aries_auth.settings import Client, ClientSecret, SecretSource
 from aries_auth.source import TokenSource
 from aries_auth.store import TokenStore, store_name
@@ -35,6 +35,8 @@ else:
     _Bases = (httpx.Auth,) if _Httpx2Auth is httpx.Auth else (httpx.Auth, _Httpx2Auth)
 
 logger = logging.getLogger("aries_auth")
+
+_FROM_ENVIRONMENT = SecretSource(None)
 
 
 class _Ready(NamedTuple):
@@ -85,23 +87,29 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         token_url: str | None = None,
         api_origins: Sequence[str] | None = None,
         token_client: requests.Session | httpx.Client | None = None,
-        timeout: float = 30.0,
+        timeout: float = TIMEOUT,
     ) -> None:
         # The secret goes first: what is refused below is raised from a frame that no longer holds it.
-        secret, client_secret = SecretSource(client_secret), None
+        secret, client_secret = _FROM_ENVIRONMENT if client_secret is None else SecretSource(client_secret), None
         secret.check()
         self._client = Client(
-            settings.check_text("client_id", client_id),
+            None if client_id is None else settings.check_text("client_id", client_id),
             secret,
             None if redirect_uri is None else settings.check_redirect_uri(redirect_uri),
         )
         self._profile = None if profile is None else settings.check_profile(profile)
         self._store = store
-        self._refresh_margin = settings.check_seconds("refresh_margin", refresh_margin, zero=True)
+        # Defaults need no check: one object a user is made, by the hundred thousand.
+        self._refresh_margin = refresh_margin
+        if refresh_margin is not REFRESH_MARGIN:
+            self._refresh_margin = settings.check_seconds("refresh_margin", refresh_margin, zero=True)
         self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
         self._api_origins = None if api_origins is None else settings.parse_origins(api_origins)
-        self._timeout = settings.check_seconds("timeout", timeout)
-        transport.check_client(token_client)
+        self._timeout = timeout
+        if timeout is not TIMEOUT:
+            self._timeout = settings.check_seconds("timeout", timeout)
+        if token_client is not None:
+            transport.check_client(token_client)
         self._token_client = token_client
 
     # requests

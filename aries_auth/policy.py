@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from aries_auth.token import Token
 
 REFRESH_MARGIN = 300.0
+TIMEOUT = 30.0
 SPREAD = 0.1
 SENDING_TIME = 30.0
 LONGEST_REMEMBERED = 60.0

@@ -14,7 +14,7 @@ import shlex
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Sequence, Union, cast
+from typing import Any, Callable, NamedTuple, Sequence, Union, cast
 from urllib.parse import urlsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
@@ -104,8 +104,7 @@ def _secret_of_environment() -> Secret | None:
     raise ConfigurationError(f"The client secret can't be read from {printable(path)}: {fault}.")
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(NamedTuple):
     """The client as the caller gave it: what is None comes from the stored token or the environment."""
 
     client_id: str | None
