@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
+import hypothesis
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, Token
@@ -28,6 +29,13 @@ EXPIRED = 3600.0 + 60.0
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script: the processes that tests press Ctrl-C in would inherit that they ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
