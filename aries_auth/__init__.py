@@ -80,12 +80,14 @@ if "logging" in sys.modules:
     _keep_quiet()  # else when the first module that logs is loaded
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value  # found there from now on, without coming here
-    return value
+if not TYPE_CHECKING:  # a checker would take it that every name is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        globals()[name] = value  # found there from now on, without coming here
+        return value
 
 
 def __dir__() -> list[str]:

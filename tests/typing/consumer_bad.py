@@ -22,7 +22,7 @@ FileTokenStore()  # wrong
 FileTokenStore("token.json").load().access_token  # wrong
 FileTokenStore("token.json").save("access")  # wrong
 AuthorizationCodeFlow("id")  # wrong
-AuthorizationCodeFlow(scope="a").fetch_token("https://app.test/?code=1", "state")  # wrong
+AuthorizationCodeFlow(scope="a").fetch_token("https://app.test/?code=1")  # wrong
 login(scope=3)  # wrong
 aries_auth.AriesOAuth  # wrong
 
