@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import httpx
+import platformdirs  # noqa: F401 - a child that has become another user may not be able to read it any more
 import requests
 import trio
 
