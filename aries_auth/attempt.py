@@ -12,8 +12,7 @@ import ssl
 import time
 import zlib
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import httpx
 import requests
@@ -35,8 +34,7 @@ _NOT_TRUSTED = frozenset({"SSLCertVerificationError", "CertificateError"})  # th
 FIRST_PROCESS = os.getpid()
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What became of it: an answer, or why there is none and whether the endpoint can have spent what it was sent."""
 
     answer: Answer | None = None

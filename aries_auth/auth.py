@@ -6,14 +6,14 @@ import logging
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Sequence
 
 import httpx
 import requests
 import requests.auth
 
 from aries_auth import notebook, settings, transport
-from aries_auth.body import Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
 from aries_auth.errors import ConfigurationError, LoginRequired
 from aries_auth.flight import Steps, drive, drive_async
 from aries_auth.origins import Origins
@@ -25,25 +25,34 @@ from aries_auth.token import Secret, Token
 
 try:
     # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
-    from httpx2 import Auth as _Httpx2Auth
+    import httpx2
 except ImportError:
-    _Httpx2Auth = httpx.Auth  # type: ignore[misc,assignment]
+    httpx2 = httpx  # type: ignore[misc]
 
 if TYPE_CHECKING:
     _Bases = (httpx.Auth,)
 else:
-    _Bases = (httpx.Auth,) if _Httpx2Auth is httpx.Auth else (httpx.Auth, _Httpx2Auth)
+    _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
 
 logger = logging.getLogger("aries_auth")
 
-_FROM_ENVIRONMENT = SecretSource(None)
+_FIRST_READY = "first ready"
+_FROM_ENVIRONMENT = Client(None, SecretSource(None), None)
+# The streams over bytes, which most requests have; told here without a call, since every request comes this way.
+_BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
 
-class _Ready(NamedTuple):
+class _Ready:
     """What a first call works out from parameters and environment, and every later one uses."""
 
-    source: TokenSource
-    origins: Origins
+    __slots__ = ("hot", "keys", "origins", "prefixes", "source")
+
+    def __init__(self, source: TokenSource, origins: Origins) -> None:
+        self.source = source
+        self.hot = source.hot
+        self.origins = origins
+        self.prefixes = origins.prefixes
+        self.keys = origins.keys
 
 
 class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
@@ -72,8 +81,18 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
     """
 
-    # Only an object that has been used has one of its own.
-    _ready: _Ready | None = None
+    # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
+    __slots__ = (
+        "_api_origins",
+        "_client",
+        "_profile",
+        "_ready",
+        "_refresh_margin",
+        "_store",
+        "_timeout",
+        "_token_client",
+        "_token_url",
+    )
 
     def __init__(
         self,
@@ -89,17 +108,20 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         token_client: requests.Session | httpx.Client | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
-        # The secret goes first: what is refused below is raised from a frame that no longer holds it.
-        secret, client_secret = _FROM_ENVIRONMENT if client_secret is None else SecretSource(client_secret), None
-        secret.check()
-        self._client = Client(
-            None if client_id is None else settings.check_text("client_id", client_id),
-            secret,
-            None if redirect_uri is None else settings.check_redirect_uri(redirect_uri),
-        )
+        self._ready: _Ready | None = None
+        # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
+        self._client = _FROM_ENVIRONMENT
+        if client_secret is not None:
+            # The secret goes first: what is refused below is raised from a frame that no longer holds it.
+            secret, client_secret = SecretSource(client_secret), None
+            secret.check()
+            self._client = self._client._replace(client_secret=secret)
+        if client_id is not None:
+            self._client = self._client._replace(client_id=settings.check_text("client_id", client_id))
+        if redirect_uri is not None:
+            self._client = self._client._replace(redirect_uri=settings.check_redirect_uri(redirect_uri))
         self._profile = None if profile is None else settings.check_profile(profile)
         self._store = store
-        # Defaults need no check: one object a user is made, by the hundred thousand.
         self._refresh_margin = refresh_margin
         if refresh_margin is not REFRESH_MARGIN:
             self._refresh_margin = settings.check_seconds("refresh_margin", refresh_margin, zero=True)
@@ -123,9 +145,10 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
                 "await auth.get_token_async()."
             )
         ready = self._ready or self._prepare()
-        if not ready.origins.admit(r.url or ""):
+        url = r.url or ""
+        if not url.startswith(ready.prefixes) and not ready.origins.admit(url):
             return r
-        held = ready.source.hot
+        held = ready.hot.held
         now = time.time()
         if now >= held.fresh_until:
             held = drive(ready.source.get(now, "requests"))
@@ -153,7 +176,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             response.close()
             raise
         # The bookmark is that of the first hop; a redirect may have dropped the body.
-        kept = bookmark_of_body(None) if request.body is None else bookmark or bookmark_of_body(request.body)
+        kept = WHOLE if request.body is None else bookmark or bookmark_of_body(request.body)
         if held is None or connection is None or not kept.rewind():
             return response
         drain(response)
@@ -170,15 +193,17 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Put the token on a request of an ``httpx.Client``, and send it once more where it was refused."""
         ready = self._ready or self._prepare()
-        if not ready.origins.admit_httpx(request.url):
+        url = request.url
+        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.source.hot
+        held = ready.hot.held
         now = time.time()
         if now >= held.fresh_until:
             held = drive(ready.source.get(now, transport.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
-        bookmark = bookmark_of_stream(request.stream)
+        stream = request.stream
+        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
             resent = drive(self._resend(ready, request, response, bookmark))
@@ -189,15 +214,17 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an ``httpx.AsyncClient``, on asyncio and on trio."""
         ready = self._ready or self._prepare()
-        if not ready.origins.admit_httpx(request.url):
+        url = request.url
+        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.source.hot
+        held = ready.hot.held
         now = time.time()
         if now >= held.fresh_until:
             held = await drive_async(ready.source.get(now, transport.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
-        bookmark = bookmark_of_stream(request.stream)
+        stream = request.stream
+        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
             resent = await drive_async(self._resend(ready, request, response, bookmark))
@@ -277,17 +304,20 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             token_client=self._token_client,
             login_command=settings.login_command(self._profile, store),
         )
-        ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
+        ready: _Ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
-        return self.__dict__.setdefault("_ready", ready)  # type: ignore[no-any-return]
+        self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
+        return ready
 
-    def __getstate__(self) -> Mapping[str, Any]:
+    def __getstate__(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         if self._token_client is not None and not isinstance(self._token_client, requests.Session):
             raise TypeError(
                 "An AriesAuth with an httpx.Client as token_client can't be pickled or copied, since the client can't. "
                 "Use a requests.Session, or make the AriesAuth where it is used."
             )
-        return {name: value for name, value in self.__dict__.items() if name != "_ready"}
+        # What a subclass added, then the slots: pickle and copy know these two.
+        added = {name: value for name, value in self.__dict__.items() if name != _FIRST_READY}
+        return added, {**{name: getattr(self, name) for name in AriesAuth.__slots__}, "_ready": None}
 
     def __repr__(self) -> str:
         token = self.token

@@ -29,14 +29,14 @@ class Bookmark:
         return self._replayable
 
 
-_WHOLE = Bookmark(replayable=True)
+WHOLE = Bookmark(replayable=True)
 _ONCE = Bookmark(replayable=False)
 
 
 def bookmark_of_body(body: Any) -> Bookmark:
     """The bookmark of the body of a requests.PreparedRequest."""
     if body is None or isinstance(body, (bytes, bytearray, str)):
-        return _WHOLE
+        return WHOLE
     return _bookmark(body)
 
 
@@ -47,11 +47,11 @@ def bookmark_of_stream(stream: Any) -> Bookmark:
     caller gave, what they hold is looked at: neither library has a public way to ask.
     """
     if type(stream).__name__ == "ByteStream":
-        return _WHOLE
+        return WHOLE
     if type(stream).__name__ == "MultipartStream":
         # Its file fields seek to the start by themselves whenever they are read.
         files = [getattr(field, "file", b"") for field in getattr(stream, "fields", ())]
-        return _WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
+        return WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
     held = [value for value in _held_by(stream) if not isinstance(value, (bool, int))]
     return _bookmark(held[0]) if len(held) == 1 else _ONCE
 

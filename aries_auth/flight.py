@@ -6,7 +6,6 @@ so that the interpreter's end waits for an answer that is under way.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 import sys
@@ -179,6 +178,8 @@ class Flight(Generic[T]):
             pass
 
     async def _wait_asyncio(self, timeout: float) -> None:
+        import asyncio  # noqa: PLC0415 - loaded already where somebody awaits; the rest of us need not pay for it
+
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[None] = loop.create_future()
 

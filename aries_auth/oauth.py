@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Sequence, cast
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from aries_auth.errors import AuthorizationError, TokenRequestError, printable
@@ -40,8 +40,7 @@ _OTHER_CAUSES = frozenset({
 _LATER = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Who asks: the registered client and the redirect URI of its grant."""
 
     client_id: str

@@ -14,15 +14,18 @@ class Origins:
 
     Args:
         origins: the list, checked.
+
+    Attributes:
+        prefixes: how URLs begin that are written the usual way; what begins otherwise may still be of an origin.
+        keys: scheme, raw host and port of a URL of httpx that is written the usual way.
     """
 
-    __slots__ = ("_http_hosts", "_keys", "_origins", "_prefixes")
+    __slots__ = ("_http_hosts", "_origins", "keys", "prefixes")
 
     def __init__(self, origins: tuple[Origin, ...]) -> None:
         self._origins = frozenset(origins)
-        # An exact short cut for URLs that are written the usual way; the rest is parsed and compared.
-        self._prefixes = tuple(prefix for origin in origins for prefix in origin.prefixes)
-        self._keys = frozenset(key for origin in origins for key in _httpx_keys(origin))
+        self.prefixes = tuple(prefix for origin in origins for prefix in origin.prefixes)
+        self.keys = tuple(key for origin in origins for key in _httpx_keys(origin))
         self._http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
 
     def admit(self, url: str) -> bool:
@@ -31,7 +34,7 @@ class Origins:
         Raises:
             InsecureTransportError: it is an ``http`` URL of a listed host.
         """
-        if url.startswith(self._prefixes):
+        if url.startswith(self.prefixes):
             return True
         origin = settings.request_origin(url)
         if origin is None:
@@ -40,17 +43,15 @@ class Origins:
 
     def admit_httpx(self, url: Any) -> bool:
         """`admit` for a URL of httpx, which compares the very parts that it connects to."""
-        if (url.scheme, url.raw_host, url.port) in self._keys:
-            return True
         return self.cover_httpx(url) or self._refuse_http(url.scheme, url.raw_host.lower().decode("ascii", "replace"))
 
     def cover(self, url: str) -> bool:
         """Whether a URL is of a listed origin; for one that was sent already."""
-        return url.startswith(self._prefixes) or settings.request_origin(url) in self._origins
+        return url.startswith(self.prefixes) or settings.request_origin(url) in self._origins
 
     def cover_httpx(self, url: Any) -> bool:
         """`cover` for a URL of httpx, which leaves an IPv6 address in the case that it is written in."""
-        return (url.scheme, url.raw_host.lower(), url.port) in self._keys
+        return (url.scheme, url.raw_host.lower(), url.port) in self.keys
 
     def _refuse_http(self, scheme: str, host: str) -> bool:
         if scheme == "http" and host in self._http_hosts:
@@ -63,4 +64,5 @@ class Origins:
 def _httpx_keys(origin: Origin) -> list[tuple[str, bytes, int | None]]:
     host = origin.host.encode("ascii")
     default = settings.DEFAULT_PORTS[origin.scheme] == origin.port
-    return [(origin.scheme, host, origin.port), *([(origin.scheme, host, None)] if default else [])]
+    # httpx leaves a default port out, so that is what is compared first.
+    return [*([(origin.scheme, host, None)] if default else []), (origin.scheme, host, origin.port)]

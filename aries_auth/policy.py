@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 
@@ -38,18 +37,22 @@ class Use(enum.Enum):
     WAIT = "wait for the next one"
 
 
-@dataclass(frozen=True)
 class Held:
-    """A token in memory with the instants at which what to do with it changes.
+    """A token in memory with the instants at which what to do with it changes; never altered.
 
     The header value is made once, so that the hot path compares one float and sets one header.
     """
 
-    token: Token
-    authorization: str = field(repr=False)
-    fresh_until: float
-    last_call_at: float
-    expires_at: float
+    __slots__ = ("authorization", "expires_at", "fresh_until", "last_call_at", "token")
+
+    def __init__(
+        self, token: Token, authorization: str, fresh_until: float, last_call_at: float, expires_at: float
+    ) -> None:
+        self.token = token
+        self.authorization = authorization
+        self.fresh_until = fresh_until
+        self.last_call_at = last_call_at
+        self.expires_at = expires_at
 
     def use(self, now: float) -> Use:
         """What to do with the token at `now`."""
@@ -60,6 +63,18 @@ class Held:
     def lives(self, now: float) -> bool:
         """Whether the token can still be used at `now`; one whose expiry is not known always can."""
         return now < self.expires_at
+
+    def __repr__(self) -> str:
+        return f"Held({self.token!r}, fresh_until={self.fresh_until!r})"
+
+
+class Hot:
+    """Where the hot path looks: `held` is the token in memory, or one that is never fresh while there is work to do."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
 
 
 def hold(token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None) -> Held:

@@ -9,14 +9,13 @@ import os
 import random
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aries_auth import oauth, policy, transport
 from aries_auth.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.flight import Flight, monotonic
-from aries_auth.policy import Held
+from aries_auth.policy import Held, Hot
 from aries_auth.saving import Saver
 from aries_auth.settings import Client
 from aries_auth.store import StoreEntry, TokenStore, store_name
@@ -28,8 +27,7 @@ _LOCK_SLICE = 0.25
 _NEVER_FRESH = Held(Token("none"), "", -math.inf, -math.inf, -math.inf)
 
 
-@dataclass(frozen=True)
-class _Remembered:
+class _Remembered(NamedTuple):
     """A failure that is sure to come again until an instant of the monotonic clock."""
 
     error: TokenRequestError
@@ -65,7 +63,7 @@ class Renewal:
         self._dead: bytes | None = None
         self.memory: Held | None = None
         self.saver = Saver(store, self._warm)
-        self.hot = _NEVER_FRESH
+        self.hot = Hot(_NEVER_FRESH)
 
     def start_over(self) -> None:
         """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
@@ -79,7 +77,7 @@ class Renewal:
         self._warm()
 
     def _warm(self) -> None:
-        self.hot = self.memory if self.memory is not None and self.saver.idle else _NEVER_FRESH
+        self.hot.held = self.memory if self.memory is not None and self.saver.idle else _NEVER_FRESH
 
     def work(self, wish: Wish, flight: Flight[Held]) -> Held:
         """Fulfil a wish, and tell what became of it when the store's lock is free again.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from aries_auth import policy
 from aries_auth.flight import Flight, monotonic
@@ -21,8 +20,7 @@ _SAVING_AGAIN = 30.0
 _LAST_TRIES = 3
 
 
-@dataclass(frozen=True)
-class _Unsaved:
+class _Unsaved(NamedTuple):
     """A token that could not be saved, and the tokens that were spent since the last that could.
 
     `entry` and `lock` are there while the lock is kept: the store still shows the spent refresh token, and another
@@ -57,7 +55,7 @@ class Saver:
         self._due_at = 0.0
         unsaved = self._unsaved
         if unsaved is not None:
-            self._unsaved = replace(unsaved, entry=None, lock=ExitStack())
+            self._unsaved = unsaved._replace(entry=None, lock=ExitStack())
 
     @property
     def idle(self) -> bool:

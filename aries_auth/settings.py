@@ -10,9 +10,7 @@ import ipaddress
 import math
 import os
 import re
-import shlex
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence, Union, cast
 from urllib.parse import urlsplit
@@ -31,8 +29,7 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?\Z")
 _LONGEST_WAIT = threading.TIMEOUT_MAX / 2
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Scheme, host and port of a URL (RFC 6454); the host in lower case."""
 
     scheme: str
@@ -298,4 +295,6 @@ def login_command(profile: str | None, store: TokenStore) -> str:
     for name in filter(None, (profile, variable("ARIES_PROFILE"), "default")):
         if _PROFILE.match(name) and path == profile_path(name):
             return "aries-auth login" if name == "default" else f"aries-auth login --profile {name}"
+    import shlex  # noqa: PLC0415 - few have a file of their own
+
     return f"aries-auth login --store {shlex.quote(path)}"

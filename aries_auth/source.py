@@ -60,6 +60,7 @@ class TokenSource:
             token_client=token_client,
             login_command=login_command,
         )
+        self.hot = self._renewal.hot
         self._start_over()
         _sources.add(self)
 
@@ -71,11 +72,6 @@ class TokenSource:
         self._failed_until = 0.0
         self._failures = 0
         self._renewal.start_over()
-
-    @property
-    def hot(self) -> Held:
-        """What the hot path looks at: the token in memory, or one that is never fresh while there is work to do."""
-        return self._renewal.hot
 
     @property
     def token(self) -> Token | None:

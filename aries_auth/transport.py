@@ -8,8 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import httpx
 import requests
@@ -23,8 +22,7 @@ from aries_auth.oauth import Answer, TokenRequest
 _LEAST_TIME = 3.0
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a token request.
 
     Attributes:

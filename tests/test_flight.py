@@ -435,7 +435,7 @@ class TestFork:
             auth = make_auth()
             def fresh_until():
                 auth.get_token()
-                return auth._ready.source.hot.fresh_until
+                return auth._ready.source.hot.held.fresh_until
             print(fresh_until(), flush=True)
             child = os.fork()
             if not child:

@@ -38,6 +38,27 @@ def test_configuration_travels_and_tokens_do_not(
     assert other.refresh() != auth.token
 
 
+class Named(AriesAuth):
+    """A subclass with an attribute of its own."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.name = name
+
+
+@pytest.mark.parametrize("duplicate", [pickled, copy.deepcopy, copy.copy])
+def test_what_a_subclass_added_travels(
+    stored: Stored, store_path: Path, duplicate: Callable[[AriesAuth], AriesAuth]
+) -> None:
+    token = stored(age=FRESH)
+    auth = Named("mine", store=store_path)
+    auth.get_token()
+    other = duplicate(auth)
+    assert isinstance(other, Named)
+    assert (other.name, other.token) == ("mine", None)
+    assert other.get_token() == token.access_token
+
+
 def test_no_token_is_in_the_pickle(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
     token = stored(age=FRESH)
     auth = make_auth(client_secret=secret_of_a_vault)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -29,6 +30,31 @@ def test_threads_share_one_token_request(auth: AriesAuth, aries: AriesSandbox) -
     tokens = in_threads(32, auth.get_token)
     assert len(set(tokens)) == 1
     assert len(aries.token_requests) == 1
+
+
+class MeetingPlace(FileTokenStore):
+    """Lets two threads come to the first use of an object at once, and counts how often its file is read."""
+
+    both_there = threading.Barrier(2)
+    loads = 0
+
+    @property
+    def command_options(self) -> str:
+        self.both_there.wait(10)
+        return "--profile meeting"
+
+    def load(self) -> Token | None:
+        self.loads += 1
+        return super().load()
+
+
+def test_threads_at_the_first_use_of_an_object_share_what_it_makes(
+    make_auth: MakeAuth, stored: Stored, store_path: Path
+) -> None:
+    stored(age=FRESH)
+    store = MeetingPlace(store_path)
+    assert len(set(in_threads(2, make_auth(store=store).get_token))) == 1
+    assert store.loads == 1
 
 
 def test_threads_that_wait_share_one_flight(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
