@@ -105,8 +105,10 @@ class FileTokenStore:
                 entry.discard()
 
     def _target(self) -> str:
+        if not os.path.islink(self.path):
+            return self.path
         target = os.path.realpath(self.path)
-        if os.path.islink(self.path) and not os.path.lexists(target):
+        if not os.path.lexists(target):
             raise StoreError(f"{self.path} is a symbolic link to {target}, which does not exist. Remove the link.")
         return target
 
