@@ -89,10 +89,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Wheel and sdist: built, checked, installed from the wheel alone, and its demo run."""
+    """Wheel and sdist: built, checked, and the demo run from the wheel alone: with pip, pipx and uvx."""
     scratch = Path(session.create_tmp()).resolve()
     out = scratch / "dist"
-    session.install("build", "twine", "check-wheel-contents")
+    session.install("build", "twine", "check-wheel-contents", "pipx", "uv")
     for old in out.glob("*"):
         old.unlink()
     session.run("python", "-m", "build", "--outdir", str(out), str(HERE))
@@ -105,6 +105,8 @@ def build(session: nox.Session) -> None:
     session.run(str(scripts / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
     with session.chdir(scratch):  # so that the checkout can't stand in for the wheel
         session.run(str(scripts / "aries-auth"), "demo", external=True)
+        session.run("pipx", "run", "--spec", str(wheel), "aries-auth", "demo")
+        session.run("uvx", "--from", str(wheel), "aries-auth", "demo")
 
 
 @nox.session
