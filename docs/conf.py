@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import atexit
+import shutil
+import sys
+import tempfile
 from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import inventory
 
 project = "aries-auth"
 author = "the aries-auth contributors"
@@ -35,10 +42,13 @@ autodoc_type_aliases = {"ClientSecret": "ClientSecret"}
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 
-# Links into the docs of Python and requests (httpx has no inventory). Their inventories are fetched at build time, so a
-# build without the network goes without the links.
-if os.environ.get("ARIES_DOCS_ONLINE"):
-    intersphinx_mapping = {
-        "python": ("https://docs.python.org/3", None),
-        "requests": ("https://requests.readthedocs.io/en/latest", None),
-    }
+# Links into the docs of requests and httpx.
+_scratch = Path(tempfile.mkdtemp(prefix="aries-docs-"))
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+intersphinx_mapping = {
+    "requests": (
+        "https://requests.readthedocs.io/en/latest/",
+        inventory.write(_scratch / "requests.inv", "requests", inventory.REQUESTS),
+    ),
+    "httpx": ("https://www.python-httpx.org/", inventory.write(_scratch / "httpx.inv", "httpx", inventory.HTTPX)),
+}
