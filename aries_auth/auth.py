@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from functools import partial
@@ -12,16 +11,15 @@ import httpx
 import requests
 import requests.auth
 
-from aries_auth import notebook, settings, transport
-from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
-from aries_auth.errors import ConfigurationError, LoginRequired
-from aries_auth.flight import Steps, drive, drive_async
+from aries_auth import notebook, refused, settings, transport
+from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream
+from aries_auth.flight import drive, drive_async
 from aries_auth.origins import Origins
-from aries_auth.policy import REFRESH_MARGIN, TIMEOUT, Held
+from aries_auth.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.settings import Client, ClientSecret, SecretSource
 from aries_auth.source import TokenSource
 from aries_auth.store import TokenStore, store_name
-from aries_auth.token import Secret, Token
+from aries_auth.token import Token
 
 try:
     # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     _Bases = (httpx.Auth,)
 else:
     _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
-
-logger = logging.getLogger("aries_auth")
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = Client(None, SecretSource(None), None)
@@ -162,31 +158,10 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     def _on_response(
         self, response: requests.Response, bookmark: Bookmark | None = None, **options: Any
     ) -> requests.Response:
-        # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
         if response.status_code != 401:
             return response
-        request, connection = response.request, getattr(response, "connection", None)
-        sent = _bearer(request.headers.get("Authorization"))
         ready = self._ready or self._prepare()
-        if sent is None or not ready.origins.cover(request.url or ""):
-            return response
-        try:
-            held = drive(self._renewed(ready, sent, "requests"))
-        except BaseException:
-            response.close()
-            raise
-        # The bookmark is that of the first hop; a redirect may have dropped the body.
-        kept = WHOLE if request.body is None else bookmark or bookmark_of_body(request.body)
-        if held is None or connection is None or not kept.rewind():
-            return response
-        drain(response)
-        # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
-        response.request = request.copy()
-        request.headers["Authorization"] = held.authorization
-        resent: requests.Response = connection.send(request, **options)
-        resent.history.append(response)
-        resent.request = request
-        return resent
+        return refused.resend_with_requests(ready.source, ready.origins, response, bookmark, options)
 
     # httpx and httpx2
 
@@ -206,7 +181,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            resent = drive(self._resend(ready, request, response, bookmark))
+            resent = drive(refused.request_to_resend(ready.source, ready.origins, request, response, bookmark))
             if resent is None:
                 return
             response = yield resent
@@ -227,38 +202,11 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            resent = await drive_async(self._resend(ready, request, response, bookmark))
+            steps = refused.request_to_resend(ready.source, ready.origins, request, response, bookmark)
+            resent = await drive_async(steps)
             if resent is None:
                 return
             response = yield resent
-
-    def _resend(self, ready: _Ready, request: Any, response: Any, bookmark: Bookmark) -> Steps[Any]:
-        # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
-        refused = response.request
-        sent = _bearer(refused.headers.get("Authorization"))
-        if sent is None or not ready.origins.cover_httpx(refused.url):
-            return None
-        held = yield from self._renewed(ready, sent, transport.library_of_request(refused))
-        if held is None:
-            return None
-        kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)
-        if not kept.rewind():
-            return None
-        refused.headers["Authorization"] = held.authorization
-        return refused
-
-    # A 401, whichever library met it
-
-    def _renewed(self, ready: _Ready, sent: Secret, library: str) -> Steps[Held | None]:
-        """Steps to the token to resend with; None where the 401 has to be handed back."""
-        try:
-            held = yield from ready.source.renew(sent, time.time(), library)
-        except (LoginRequired, ConfigurationError):
-            raise
-        except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
-            logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
-            return None
-        return None if Secret(held.token.access_token) == sent else held
 
     # For other libraries
 
@@ -329,8 +277,3 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         return notebook.table(self.token, self._profile, self._store)
-
-
-def _bearer(header: Any) -> Secret | None:
-    scheme, _, value = (header or "").partition(" ")
-    return Secret(value) if scheme.lower() == "bearer" and value else None

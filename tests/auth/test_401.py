@@ -30,6 +30,20 @@ def auth(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> AriesAuth:
     return auth
 
 
+def refresh_before_each_401_is_looked_at(auth: AriesAuth, condition: Callable[[], bool] = lambda: True) -> None:
+    """Let the token change between a request and its 401, so that every 401 finds another one to resend with."""
+    assert auth._ready is not None
+    source = auth._ready.source
+    renew = source.renew
+
+    def renew_later(*arguments: Any) -> Any:
+        if condition():
+            Background(auth.refresh).outcome()
+        return (yield from renew(*arguments))
+
+    source.renew = renew_later  # type: ignore[method-assign]
+
+
 def test_a_refused_token_is_refreshed_and_the_call_resent(
     call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str
 ) -> None:
@@ -65,15 +79,7 @@ def test_a_newer_token_in_memory_is_resent_without_a_refresh(
     auth.get_token()
     aries.fail("api", delay=0.0, status=401)
 
-    class RefreshesMeanwhile(AriesAuth):
-        """The token changes between the request and its 401."""
-
-        def _renewed(self, *arguments: Any) -> Any:
-            if not aries.token_requests:
-                auth.refresh()
-            return super()._renewed(*arguments)
-
-    auth.__class__ = RefreshesMeanwhile
+    refresh_before_each_401_is_looked_at(auth, lambda: not aries.token_requests)
     assert call_sync(auth, url).status == 200
     assert len(aries.token_requests) == 1
 
@@ -194,19 +200,11 @@ def test_another_clients_token_met_on_a_401_is_a_configuration_error(
     assert aries.token_requests == ()
 
 
-class NeverYoung(AriesAuth):
-    """Every 401 finds another token to resend with."""
-
-    def _renewed(self, ready: Any, sent: Any, library: str) -> Any:
-        Background(self.refresh).outcome()
-        return (yield from super()._renewed(ready, sent, library))
-
-
 def test_whatever_tokens_there_are_an_exchange_is_resent_once(
     call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str
 ) -> None:
     aries.fail("api", status=401, times=None)
-    auth.__class__ = NeverYoung
+    refresh_before_each_401_is_looked_at(auth)
     assert call(auth, url).status == 401
     assert len(aries.api_requests) == 2
 
@@ -215,7 +213,7 @@ def test_the_next_hop_of_a_redirect_is_a_new_exchange(call: Caller, auth: AriesA
     auth.refresh()
     aries.fail("api", status=401, path="/v1/redirect")
     aries.fail("api", status=401, path="/v1/echo")
-    auth.__class__ = NeverYoung
+    refresh_before_each_401_is_looked_at(auth)
     answer = call(auth, f"{aries.url}/v1/redirect", params={"to": "/v1/echo"})
     assert answer.status == 200
     assert [(request.path, request.status) for request in aries.api_requests] == [

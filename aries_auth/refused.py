@@ -1,0 +1,104 @@
+"""A call that was answered 401: what it is sent again with, and whether it can be."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Mapping
+
+import requests
+
+from aries_auth import transport
+from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.errors import ConfigurationError, LoginRequired
+from aries_auth.flight import Steps, drive
+from aries_auth.origins import Origins
+from aries_auth.policy import Held
+from aries_auth.source import TokenSource
+from aries_auth.token import Secret
+
+logger = logging.getLogger("aries_auth")
+
+
+def resend_with_requests(
+    source: TokenSource,
+    origins: Origins,
+    response: requests.Response,
+    bookmark: Bookmark | None,
+    options: Mapping[str, Any],
+) -> requests.Response:
+    """The answer to the call sent once more, or the 401 itself where that can't be.
+
+    Args:
+        source: where the next token comes from.
+        origins: where a token may go.
+        response: the 401.
+        bookmark: that of the call's body, where it had one when it was sent for the first time.
+        options: what requests sent it with.
+    """
+    request, connection = response.request, getattr(response, "connection", None)
+    sent = _bearer(request.headers.get("Authorization"))
+    # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
+    if sent is None or not origins.cover(request.url or ""):
+        return response
+    try:
+        held = drive(_renewed(source, sent, "requests"))
+    except BaseException:
+        response.close()
+        raise
+    # The bookmark is that of the first hop; a redirect may have dropped the body.
+    kept = WHOLE if request.body is None else bookmark or bookmark_of_body(request.body)
+    if held is None or connection is None or not kept.rewind():
+        return response
+    drain(response)
+    # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
+    response.request = request.copy()
+    request.headers["Authorization"] = held.authorization
+    resent: requests.Response = connection.send(request, **options)
+    resent.history.append(response)
+    resent.request = request
+    return resent
+
+
+def request_to_resend(
+    source: TokenSource, origins: Origins, request: Any, response: Any, bookmark: Bookmark
+) -> Steps[Any]:
+    """Steps to the request that an auth flow of httpx sends again, with the next token; None: hand the 401 back.
+
+    Args:
+        source: where the next token comes from.
+        origins: where a token may go.
+        request: the call's first request.
+        response: the 401.
+        bookmark: that of the first request's body.
+    """
+    # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
+    refused = response.request
+    sent = _bearer(refused.headers.get("Authorization"))
+    if sent is None or not origins.cover_httpx(refused.url):
+        return None
+    held = yield from _renewed(source, sent, transport.library_of_request(refused))
+    if held is None:
+        return None
+    kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)
+    if not kept.rewind():
+        return None
+    refused.headers["Authorization"] = held.authorization
+    return refused
+
+
+def _renewed(source: TokenSource, sent: Secret, library: str) -> Steps[Held | None]:
+    """Steps to the token to resend with; None where the 401 has to be handed back."""
+    try:
+        held = yield from source.renew(sent, time.time(), library)
+    except (LoginRequired, ConfigurationError):
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
+        logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
+        return None
+    return None if Secret(held.token.access_token) == sent else held
+
+
+def _bearer(header: Any) -> Secret | None:
+    scheme, _, value = (header or "").partition(" ")
+    return Secret(value) if scheme.lower() == "bearer" and value else None
