@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import httpx
 import requests
+from urllib3 import HTTPResponse
 from urllib3.exceptions import NewConnectionError
 
 from aries_auth import oauth
@@ -109,6 +110,8 @@ def _with_requests(request: TokenRequest, client: requests.Session | None, secon
                 stream=True,
             )
         ) as response:
+            if isinstance(response.raw, HTTPResponse):  # an adapter's or a mock's may be anything
+                response.raw.enforce_content_length = True  # else urllib3 1.26 takes half an answer for a whole one
             # Small steps: urllib3 1.26 decodes each in one go, however large it becomes.
             return _read(response.status_code, response.headers, response.iter_content(4096), seconds)
     finally:

@@ -160,6 +160,15 @@ def test_an_answer_that_breaks_off_is_not_sent_for_again(aries: AriesSandbox, li
     assert len(aries.token_requests) == 1
 
 
+def test_a_refusal_whose_reason_breaks_off_is_no_verdict(aries: AriesSandbox, library: str) -> None:
+    # With no body at all it would be: the user would be sent to log in.
+    aries.fail(status=401, headers={"Content-Length": "60", "Connection": "close"})
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library=library)
+    assert outcome.answer is None
+    assert outcome.error is not None
+    assert outcome.error.retryable
+
+
 def test_a_connection_that_is_refused_is_tried_again(aries: AriesSandbox, library: str) -> None:
     request = request_for(aries, aries.issue_token())
     aries.stop()
