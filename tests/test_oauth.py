@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aries_auth import AuthorizationError, TokenRequestError, oauth
 from aries_auth.oauth import Answer, Credentials
-from aries_auth.token import Secret
+from aries_auth.token import Secret, Token
 from tests.leaks import assert_no_secret
 
 SECRET, CODE, REFRESH, ACCESS = "SECRET/planted+0=", "CODE-planted-1", "REFRESH-planted-2", "ACCESS-planted-3"
@@ -278,6 +278,12 @@ def test_any_text_as_a_callback_is_refused_with_an_authorization_error(text: str
 
 
 # Answers
+
+
+def test_a_number_that_python_refuses_to_read_does_not_cost_the_token() -> None:
+    body = b'{"access_token": "t", "expires_in": ' + b"9" * 5000 + b', "refresh_token_expires_in": 60}'
+    token = Token.from_response(oauth.parse_answer(answer(200, body), REQUEST), now=1000.0)
+    assert (token.access_token, token.expires_at, token.refresh_token_expires_at) == ("t", None, 1060.0)
 
 
 def test_a_json_object_is_an_answer() -> None:
