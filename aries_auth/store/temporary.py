@@ -52,6 +52,7 @@ class TemporaryFile:
         self._target = target
         self._mode = mode
         self._descriptor: int | None = None
+        self._allocated = 0
         self._owner = os.getpid()
         folder, name = os.path.split(target)
         self.path = os.path.join(folder, f".{name}.tmp")
@@ -73,6 +74,7 @@ class TemporaryFile:
             if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
                 os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
             _allocate(descriptor, size)
+            self._allocated = size
         except OSError as exc:
             self.discard()
             raise StoreError(
@@ -114,7 +116,7 @@ class TemporaryFile:
         self.create(len(document.reveal()))
         descriptor, self._descriptor = self._descriptor, None
         assert descriptor is not None  # noqa: S101 - create() has set it
-        fault = _write(descriptor, document)
+        fault = _write(descriptor, document, self._allocated)
         os.replace(self.path, self._target)
         return fault
 
@@ -142,11 +144,12 @@ def _allocate(descriptor: int, size: int) -> None:
     os.lseek(descriptor, 0, os.SEEK_SET)
 
 
-def _write(descriptor: int, document: Secret) -> str:
+def _write(descriptor: int, document: Secret, allocated: int) -> str:
     """Write the whole document and close; returns what fsync or close said where it failed: that must not stop us."""
     try:
         size = _write_whole(descriptor, document.reveal().encode("ascii"))
-        os.ftruncate(descriptor, size)
+        if size != allocated:
+            os.ftruncate(descriptor, size)
     except OSError:
         with suppress(OSError):
             os.close(descriptor)

@@ -635,9 +635,12 @@ def test_no_error_of_a_save_shows_a_token_in_any_frame(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     store.save(some_token("old-token"))
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(StoreError) as caught:
-        store.save(some_token())
+    with store.locked() as entry:
+        entry.reserve()
+        monkeypatch.setattr(os, call, fail)
+        with pytest.raises(StoreError) as caught:
+            entry.save(some_token())
+        monkeypatch.undo()
     assert_no_secret(caught.value, ACCESS, REFRESH, "old-token")
 
 
