@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from aries_auth import policy
-from aries_auth.errors import LockTimeout, TokenRequestError
+from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.flight import Flight, Steps, monotonic
 from aries_auth.policy import Held, Use
 from aries_auth.renewal import Renewal
@@ -119,6 +119,7 @@ class TokenSource:
         """Wait for a flight that fulfils the wish; `fallback` is used while it lives, when that fails or takes long."""
         alive = fallback if fallback is not None and fallback.lives(wish.now) else None
         deadline = wish.at + policy.patience(fallback, now=wish.now, timeout=self._timeout)
+        may_be_stale = True
         while True:
             held = self._renewal.memory
             if held is not None and wish.known not in (None, held.token):
@@ -128,8 +129,15 @@ class TokenSource:
                 break
             flight, theirs = self._join_or_begin(wish)
             yield flight, left
-            if flight.done and theirs.same_as(wish):
+            if not flight.done or not theirs.same_as(wish):
+                continue
+            try:
                 return _landed(flight, alive)
+            except LoginRequired:
+                # One that was under way before may have looked at the store before somebody logged in: look once more.
+                if theirs is wish or not may_be_stale:
+                    raise
+                may_be_stale = False
         if alive is not None:
             return alive
         raise TokenRequestError(

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 import trio
 
-from aries_auth import AriesAuth, FileTokenStore, Token
+from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, our_threads, wait_until
 
@@ -55,6 +55,47 @@ def test_threads_at_the_first_use_of_an_object_share_what_it_makes(
     store = MeetingPlace(store_path)
     assert len(set(in_threads(2, make_auth(store=store).get_token))) == 1
     assert store.loads == 1
+
+
+class SlowLook(FileTokenStore):
+    """A store whose answer arrives when it is out of date."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.looked, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+
+    def load(self) -> Token | None:
+        token = super().load()
+        self.looked.set()
+        self.go_on.wait(10)
+        return token
+
+
+def test_a_call_after_a_login_does_not_share_the_end_of_a_look_before_it(
+    make_auth: MakeAuth, stored: Stored, store_path: Path, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    aries.revoke_grants()
+    store = SlowLook(store_path)
+    auth = make_auth(store=store)
+    with pytest.raises(LoginRequired):
+        auth.get_token()
+    store.looked.clear()
+    store.go_on.clear()
+    before = Background(auth.get_token)
+    assert store.looked.wait(10)
+    new = stored(age=FRESH)
+    after = Background(auth.get_token)
+    assert auth._ready is not None
+    under_way = auth._ready.source._under_way
+    assert under_way is not None
+    wait_until(lambda: len(under_way[0]._waiters) == 2)
+    store.go_on.set()
+    assert after.outcome() == new.access_token
+    with pytest.raises(LoginRequired):
+        before.outcome()
+    assert len(aries.token_requests) == 1
 
 
 def test_threads_that_wait_share_one_flight(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
