@@ -91,6 +91,7 @@ def test_an_exchange_has_all_five_fields() -> None:
         "code": CODE,
         "redirect_uri": REDIRECT,
     }
+    assert (request.url, request.grant_type) == (URL, "authorization_code")
     assert set(request.secrets) == {SECRET, CODE}
 
 
@@ -151,7 +152,7 @@ def test_scheme_and_host_compare_without_case_and_default_ports_are_the_same(red
     ],
 )
 def test_a_callback_whose_scheme_host_port_or_path_is_not_the_redirect_uris_is_refused(address: str) -> None:
-    with pytest.raises(AuthorizationError, match="another address") as caught:
+    with pytest.raises(AuthorizationError, match=f"another address than the redirect URI {REDIRECT}") as caught:
         parse(f"{address}?code={CODE}&state={STATE}")
     assert caught.value.error is None
     assert_no_secret(caught.value, CODE)
@@ -212,10 +213,20 @@ def test_an_empty_state_of_ours_matches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "codes", ["", "&code=", "&code={code}&code={code}", "&code={code}&code=", "&code&code={code}", "&CODE={code}"]
+    "codes, what",
+    [
+        ("", "no"),
+        ("&CODE={code}", "no"),
+        ("&code=", "an empty or more than one"),
+        ("&code={code}&code={code}", "an empty or more than one"),
+        ("&code={code}&code=", "an empty or more than one"),
+        ("&code&code={code}", "an empty or more than one"),
+    ],
 )
-def test_a_callback_without_exactly_one_code_that_is_not_empty_is_refused(codes: str) -> None:
-    with pytest.raises(AuthorizationError, match="authorization code") as caught:
+def test_a_callback_without_exactly_one_code_that_is_not_empty_is_refused(codes: str, what: str) -> None:
+    with pytest.raises(
+        AuthorizationError, match=f"^The callback has {what} authorization code; nothing was sent"
+    ) as caught:
         parse(f"{REDIRECT}?state={STATE}{codes}".format(code=CODE))
     assert_no_secret(caught.value, CODE)
 
@@ -226,6 +237,14 @@ def test_a_denied_callback_is_an_authorization_error_with_error_and_error_descri
     assert (caught.value.error, caught.value.error_description) == ("access_denied", "The user said no")
     there = pickle.loads(pickle.dumps(caught.value))
     assert (there.error, there.error_description) == ("access_denied", "The user said no")
+    assert str(there).startswith("Aries did not authorize the login: access_denied (The user said no). ")
+
+
+def test_a_denied_callback_needs_no_error_description() -> None:
+    with pytest.raises(AuthorizationError) as caught:
+        parse(f"{REDIRECT}?error=access_denied&state={STATE}")
+    assert (caught.value.error, caught.value.error_description) == ("access_denied", None)
+    assert str(caught.value).startswith("Aries did not authorize the login: access_denied. ")
 
 
 def test_an_error_in_a_callback_comes_before_its_code_which_no_text_repeats() -> None:
@@ -302,6 +321,7 @@ BAD_BODIES = [
     b'{"a":' * 200_000,
     b"\xff\xfe{\x00}\x00",
     b"\x1f\x8b\x08\x00",
+    b'X{"access_token": "' + ACCESS.encode() + b'"}',
 ]
 
 
@@ -353,6 +373,34 @@ def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_co
     assert (refused.error, refused.error_description, refused.request_id) == (error, description, request_id)
     assert refused.status_code == 400
     assert "answered 400" in str(refused)
+
+
+@pytest.mark.parametrize(
+    "body, detail",
+    [
+        (RFC, ": invalid_grant (The token was used.)"),
+        ({"error": "invalid_scope"}, ": invalid_scope"),
+        ({"error": {"message": "No."}}, " (No.)"),
+        (b"<html>", ""),
+    ],
+)
+def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail: str) -> None:
+    assert str(oauth.refusal(answer(400, body), REQUEST)).startswith(f"{URL} answered 400{detail}. Check client id")
+
+
+@pytest.mark.parametrize(
+    "status, advice",
+    [
+        (299, "Check client id"),
+        (300, "Redirects of a token request are not followed"),
+        (399, "Redirects of a token request are not followed"),
+        (400, "Check client id"),
+        (429, "Try again later."),
+        (500, "Try again later."),
+    ],
+)
+def test_the_text_of_a_refusal_says_what_to_do(status: int, advice: str) -> None:
+    assert f". {advice}" in str(oauth.refusal(answer(status), REQUEST))
 
 
 def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:
@@ -439,6 +487,7 @@ def test_json_that_names_another_cause_in_any_case_and_shape_is_no_word_on_the_g
         {"error": {"type": cause}},
         {"error": {"code": cause}},
         {"error": "x", "codes": [{"code": cause}]},
+        {"error": {"code": "x"}, "codes": [{"code": cause}]},
     ):
         assert not oauth.is_grant_refused(answer(status, body)), body
 

@@ -54,6 +54,11 @@ def test_the_margin_is_spread_by_up_to_ten_percent_downwards() -> None:
     assert [held(3600, 300, spread).fresh_until for spread in (0.0, 0.5, 1.0)] == [NOW + 3300, NOW + 3315, NOW + 3330]
 
 
+def test_a_token_of_half_a_second_has_windows_in_proportion() -> None:
+    own = held(0.5)
+    assert (own.fresh_until, own.last_call_at) == (NOW + 0.375, pytest.approx(NOW + 0.45))
+
+
 def test_a_margin_of_zero_never_refreshes_ahead_and_uses_the_token_to_its_end() -> None:
     own = held(3600, margin=0)
     assert [own.use(NOW + 3600 - left) for left in (5, 0.1, 0)] == [Use.NOW, Use.NOW, Use.WAIT]
@@ -71,9 +76,11 @@ def test_obtained_at_unknown_makes_the_margin_refresh_margin_and_last_call_ten_s
 
 
 def test_the_authorization_is_made_once_and_not_shown() -> None:
-    own = hold(token(access_token="planted"), now=NOW, refresh_margin=300, spread=0)
-    assert own.authorization == "Bearer planted"
-    assert "planted" not in repr(own)
+    for lifetime in (3600, None):
+        planted = token(lifetime, access_token="planted")
+        own = hold(planted, now=NOW, refresh_margin=300, spread=0)
+        assert (own.token, own.authorization) == (planted, "Bearer planted")
+        assert "planted" not in repr(own)
 
 
 def test_the_same_access_token_again_starts_no_refresh_before_half_of_what_is_left_has_passed() -> None:
@@ -85,6 +92,11 @@ def test_the_same_access_token_again_starts_no_refresh_before_half_of_what_is_le
 def test_a_token_that_comes_inside_its_margin_starts_no_refresh_before_half_of_what_is_left_has_passed() -> None:
     own = hold(token(100), now=NOW + 80, refresh_margin=300, spread=0, predecessor=token(100, access_token="before"))
     assert own.fresh_until == NOW + 90
+
+
+def test_a_token_that_comes_just_when_its_margin_begins_starts_no_refresh_either() -> None:
+    own = hold(token(), now=NOW + 3300, refresh_margin=300, spread=0, predecessor=token(access_token="before"))
+    assert own.fresh_until == NOW + 3450
 
 
 def test_a_new_token_outside_its_margin_keeps_its_margin() -> None:
@@ -162,6 +174,8 @@ def test_after_the_same_token_again_half_of_what_is_left_passes_without_a_refres
         (3600, -0.1, False),
         (40, 10, True),
         (40, 10.1, False),
+        (0.5, 0.125, True),
+        (0.5, 0.2, False),
         (None, 30, True),
         (None, 30.1, False),
     ],
@@ -192,6 +206,12 @@ def test_a_stored_token_that_has_expired_while_memorys_lives_is_not_newer() -> N
     expired = token(-1, access_token="other")
     assert not policy.is_newer(expired, token(), now=NOW)
     assert policy.is_newer(expired, token(-2), now=NOW)
+
+
+def test_a_token_has_expired_at_the_very_instant() -> None:
+    assert policy.lives(token(0.1), NOW)
+    assert not policy.lives(token(0), NOW)
+    assert policy.lives(token(None), NOW)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +263,10 @@ def test_back_off_doubles_and_is_at_least_half_of_itself() -> None:
 @given(st.floats(1, 1e5), st.floats(0, 1))
 def test_the_store_is_looked_at_again_shortly(lifetime: float, passed: float) -> None:
     assert 0.05 <= policy.look_again(held(lifetime), NOW + lifetime * passed) <= 1
+
+
+def test_the_store_is_looked_at_four_times_before_last_call() -> None:
+    assert [policy.look_again(held(3600), NOW + 3590 - left) for left in (60, 4, 2, 0.1, -5)] == [1, 1, 0.5, 0.05, 0.05]
 
 
 # Retry-After
