@@ -340,6 +340,15 @@ def test_save_refuses_an_unreadable_file_too_and_delete_removes_it(
     assert store.load() is None
 
 
+@pytest.mark.parametrize("content, fault", [(b"", "it is empty"), (b" ", "it is empty"), (b"{", "it is not JSON")])
+def test_a_file_of_no_byte_or_one_is_told_for_what_it_is(
+    store: FileTokenStore, path: Path, content: bytes, fault: str
+) -> None:
+    put(path, content)
+    with pytest.raises(StoreError, match=fault):
+        store.load()
+
+
 def test_a_huge_file_is_refused_unread(store: FileTokenStore, path: Path) -> None:
     put(path, b"")
     os.truncate(path, 5 * 1024**3)

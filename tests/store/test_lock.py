@@ -64,6 +64,13 @@ def test_the_lock_file_is_0600_from_creation_on_whatever_the_umask(path: Path, b
         assert mode_of(path) == 0o600
 
 
+def test_a_lock_file_that_is_there_keeps_its_mode(path: Path) -> None:
+    path.touch()
+    path.chmod(0o640)
+    with exclusive_lock(str(path), 1):
+        assert mode_of(path) == 0o640
+
+
 def test_no_descriptor_is_left(path: Path) -> None:
     before = descriptors()
     for _ in range(3):
@@ -127,6 +134,12 @@ def test_a_timeout_of_zero_tries_once(path: Path, monkeypatch: pytest.MonkeyPatc
     with exclusive_lock(str(path), 0), pytest.raises(LockTimeout, match="locked by another"), exclusive_lock(
         str(path), 0
     ):
+        pass
+
+
+def test_a_timeout_of_zero_tries_once_on_a_clock_that_stands_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _seconds: pytest.fail("it waited"))
+    with exclusive_lock(str(path), 0), pytest.raises(LockTimeout), exclusive_lock(str(path), 0, monotonic=lambda: 5.0):
         pass
 
 
@@ -324,6 +337,22 @@ def test_a_lock_file_replaced_between_open_and_lock_is_opened_again(
         assert not is_free(path)
 
 
+def test_a_symlink_to_the_lock_file_planted_between_open_and_lock_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        real(descriptor, operation)
+        if not path.is_symlink():
+            path.rename(path.with_name("moved"))
+            path.symlink_to("moved")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StoreError, match="symbolic link; remove it"), exclusive_lock(str(path), 1):
+        pass
+
+
 def test_a_lock_file_unlinked_while_it_is_opened_is_opened_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, opened = os.open, []
 
@@ -352,7 +381,7 @@ def test_a_lock_file_whose_state_is_not_to_be_had_is_a_store_error(
 
     before = descriptors()
     monkeypatch.setattr(os, call, fail)
-    with umask(0o777), pytest.raises(StoreError, match="can't be trusted"), exclusive_lock(str(path), 0):
+    with umask(0o777), pytest.raises(StoreError, match="its permissions can't be set"), exclusive_lock(str(path), 0):
         pass
     monkeypatch.undo()
     assert descriptors() == before

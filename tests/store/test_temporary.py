@@ -56,6 +56,12 @@ def test_a_folder_and_those_above_it_are_0700_from_creation_on_whatever_the_umas
     assert [mode_of(tmp_path / name) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
 
 
+def test_a_folder_made_in_a_set_group_id_folder_keeps_what_it_inherits(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2755)
+    make_folder(str(tmp_path / "a"))
+    assert mode_of(tmp_path / "a") == 0o2700
+
+
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     make_folder(str(tmp_path))
@@ -114,6 +120,13 @@ def test_it_is_never_open_to_others_not_even_for_an_instant(
     monkeypatch.setattr(os, "fchmod", failing(errno.EPERM))
     monkeypatch.setattr(os, "chmod", failing(errno.EPERM))
     with umask(0):
+        file.create(1)
+    assert mode_of(Path(file.path)) == 0o600
+
+
+def test_a_umask_takes_from_a_mode_what_it_takes_from_others(target: Path) -> None:
+    with umask(0o077):
+        file = TemporaryFile(str(target), 0o640)
         file.create(1)
     assert mode_of(Path(file.path)) == 0o600
 
@@ -221,9 +234,17 @@ def test_permissions_that_cannot_be_set_leave_nothing(
 
 def test_what_a_crash_left_is_cleaned_up_by_the_next_writer(target: Path, file: TemporaryFile) -> None:
     Path(file.path).write_text("left by a crash" * 10_000)
-    file.create(1)
+    with umask(0):
+        file.create(1)
     file.replace_target(Secret(NEW))
-    assert (target.read_text(), names(target)) == (NEW, ["t.json"])
+    assert (target.read_text(), names(target), mode_of(target)) == (NEW, ["t.json"], 0o600)
+
+
+def test_a_reservation_that_somebody_else_removed_needs_no_removal(target: Path, file: TemporaryFile) -> None:
+    file.create(1)
+    Path(file.path).unlink()
+    file.discard()
+    assert names(target) == ["t.json"]
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -356,6 +377,26 @@ def test_a_close_that_fails_does_not_stop_the_replace_either(
         file.replace_target(Secret(NEW))
     monkeypatch.undo()
     assert (target.read_text(), names(target)) == (NEW, ["t.json"])
+
+
+def test_a_close_that_fails_changes_no_message_and_keeps_no_reservation(
+    target: Path, file: TemporaryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.close
+
+    def close(descriptor: int) -> None:
+        real(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file.create(1)
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
+    with pytest.raises(StoreError, match="No space left on device"):
+        file.replace_target(Secret(NEW))
+    file.create(1)
+    file.discard()
+    monkeypatch.undo()
+    assert (target.read_text(), names(target)) == (OLD, ["t.json"])
 
 
 def _fails_for_folders(number: int) -> Callable[[int], None]:
