@@ -11,7 +11,7 @@ import requests
 
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import Background, in_threads
+from tests.conftest import EXPIRED, Background, in_threads
 
 from .conftest import Caller
 
@@ -84,13 +84,46 @@ def test_a_newer_token_in_memory_is_resent_without_a_refresh(
     assert len(aries.token_requests) == 1
 
 
+@pytest.mark.parametrize("age", [0.0, OLD])
 def test_a_newer_token_in_the_store_is_resent_without_a_refresh(
-    call: Caller, auth: AriesAuth, stored: Stored, aries: AriesSandbox, url: str
+    call: Caller, auth: AriesAuth, stored: Stored, aries: AriesSandbox, url: str, age: float
 ) -> None:
-    newer = stored()
+    newer = stored(age=age)
     answer = call(auth, url)
     assert answer.json["token"] == fingerprint(newer.access_token)
     assert aries.token_requests == ()
+
+
+def sent_after_a_fork(auth: AriesAuth, url: str, before: Callable[[], Any]) -> int:
+    """The status of a request that was authorized before a fork, and that its child sends with nothing in memory."""
+    with requests.Session() as session:
+        request = session.prepare_request(requests.Request("GET", url, auth=auth))
+        before()
+        assert auth._ready is not None
+        auth._ready.source._start_over()
+        return session.send(request, timeout=20).status_code
+
+
+def test_a_401_that_finds_nothing_in_memory_looks_in_the_store(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    assert sent_after_a_fork(auth, url, lambda: None) == 200
+    assert aries.refresh_count == 1
+
+
+def test_a_401_that_finds_another_token_which_has_expired_waits_for_the_next(
+    auth: AriesAuth, stored: Stored, aries: AriesSandbox, url: str
+) -> None:
+    assert sent_after_a_fork(auth, url, lambda: stored(age=EXPIRED)) == 200
+    assert aries.refresh_count == 1
+    assert [request.status for request in aries.api_requests] == [401, 200]
+
+
+def test_the_refresh_is_sent_by_the_library_of_the_refused_call(
+    call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str, request: pytest.FixtureRequest
+) -> None:
+    library = request.node.callspec.params["call"].split("-")[0]
+    assert call(auth, url).status == 200
+    sender = {"asyncio": "httpx", "trio": "httpx"}.get(library, library)
+    assert f"({sender}/" in (aries.token_requests[0].user_agent or "")
 
 
 @pytest.mark.parametrize("age", [0.0, 25.0])

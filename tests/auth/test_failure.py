@@ -238,6 +238,20 @@ def test_a_refused_grant_is_login_required_and_fails_at_once_without_a_request_u
 
 
 @pytest.mark.parametrize(
+    "body, named", [(oauth_error("invalid_grant", "gone"), " (invalid_grant)"), (None, "")], ids=["named", "not named"]
+)
+def test_what_login_required_says_is_what_aries_named_and_then_what_is_known(
+    expired: Token, make_auth: MakeAuth, store: FileTokenStore, body: Any, named: str, aries: AriesSandbox
+) -> None:
+    aries.fail(status=400, body=body)
+    auth = make_auth()
+    run = f"a person has to log in. Run: aries-auth login --store {store.path}"
+    first, second = str(refused(auth, LoginRequired)), str(refused(auth, LoginRequired))
+    assert first == f"Aries refused the refresh token in {store.path}{named}: {run}"
+    assert second == f"The refresh token in {store.path} is no longer valid: {run}"
+
+
+@pytest.mark.parametrize(
     "cause",
     ["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"],
 )

@@ -15,10 +15,16 @@ from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, in_threads, our_threads, wait_until
 
-from .conftest import Caller
+from .conftest import Caller, with_requests
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, "aries_auth")
+    return caplog
 
 
 def settle(auth: AriesAuth) -> None:
@@ -138,6 +144,46 @@ def test_another_process_that_refreshes_is_left_alone_and_looked_at_again(
         wait_until(lambda: auth.get_token() == newer.access_token, timeout=3.0)
     assert aries.token_requests == ()
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_while_another_process_refreshes_it_is_looked_at_no_more_often_than_is_due(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 60.0)
+    stored(age=IN_MARGIN)
+    auth = make_auth()
+    with store.locked():
+        for _ in range(5):
+            auth.get_token()
+            settle(auth)
+    assert log.text.count("Another holder of the lock") == 1
+
+
+def test_while_a_refresh_ahead_is_under_way_no_other_is_started(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 0.0)
+    stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(hang=True)
+    auth.get_token()
+    aries.wait_for_requests(1)
+    before = our_threads()
+    for _ in range(10):
+        auth.get_token()
+    assert our_threads() == before
+    aries.heal()
+    settle(auth)
+    assert aries.refresh_count == 1
+
+
+def test_a_refresh_ahead_is_sent_by_the_library_of_its_call(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str
+) -> None:
+    stored(age=IN_MARGIN)
+    assert with_requests(make_auth(), url).status == 200
+    wait_until(lambda: aries.refresh_count == 1)
+    assert "(requests/" in (aries.token_requests[0].user_agent or "")
 
 
 def test_a_failed_attempt_is_logged_and_retried_with_back_off_and_hurts_no_caller(
