@@ -9,6 +9,8 @@ from typing import Any, Iterator
 
 import requests
 
+from aries_auth.transport import type_library
+
 
 class Bookmark:
     """Where a body stood before it was sent for the first time."""
@@ -43,12 +45,11 @@ def bookmark_of_body(body: Any) -> Bookmark:
 def bookmark_of_stream(stream: Any) -> Bookmark:
     """The bookmark of the stream of an httpx or httpx2 request.
 
-    Their streams over bytes can be read any number of times. Of the others, which read a file or an iterable that the
-    caller gave, what they hold is looked at: neither library has a public way to ask.
+    What a stream holds is looked at, be it bytes, or a file or an iterable that the caller gave: neither library has a
+    public way to ask.
     """
-    if type(stream).__name__ == "ByteStream":
-        return WHOLE
-    if type(stream).__name__ == "MultipartStream":
+    # By its library, too: a class of the caller's own may have the name, and be read once.
+    if type_library(stream) is not None and type(stream).__name__ == "MultipartStream":
         # Its file fields seek to the start by themselves whenever they are read.
         files = [getattr(field, "file", b"") for field in getattr(stream, "fields", ())]
         return WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
