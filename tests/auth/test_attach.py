@@ -132,6 +132,7 @@ FOREIGN = [
     "https://\u0430pi.aries.com/",  # a Cyrillic first letter
     "https://[2001:db8::2]/",
     "http://elsewhere.example/",
+    "ws://api.aries.com/",
 ]
 
 

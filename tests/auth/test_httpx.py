@@ -9,6 +9,7 @@ from typing import Any, AsyncIterator, Callable, Iterator
 
 import httpx
 import pytest
+import trio
 
 from aries_auth import AriesAuth, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
@@ -136,6 +137,45 @@ def test_async_bodies(module: Any, auth: AriesAuth, url: str, once: bool, status
         assert answer.json()["body"] == "one two"
 
 
+class AsyncFile:
+    """What a library of asynchronous files may give: read with `aread`, and but once."""
+
+    def __init__(self) -> None:
+        self._parts = AsyncLines().parts()
+
+    async def aread(self, _size: int) -> bytes:
+        async for part in self._parts:
+            return part
+        return b""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._parts
+
+
+def test_an_asynchronous_file_is_not_resent(module: Any, auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    async def main() -> int:
+        async with module.AsyncClient(auth=auth, verify=False) as client:
+            return (await client.post(url, content=AsyncFile())).status_code
+
+    assert asyncio.run(main()) == 401
+    assert len(aries.api_requests) == 1
+
+
+def test_a_file_of_trio_is_not_resent(
+    module: Any, auth: AriesAuth, aries: AriesSandbox, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "body").write_bytes(b"sent")
+
+    async def main() -> int:
+        async with module.AsyncClient(auth=auth, verify=False) as client, await trio.open_file(
+            tmp_path / "body", "rb"
+        ) as file:
+            return (await client.post(url, content=file)).status_code
+
+    assert trio.run(main) == 401
+    assert len(aries.api_requests) == 1
+
+
 def test_a_stream_of_the_callers_own_that_says_nothing_of_itself_is_not_resent(
     module: Any, client: Any, aries: AriesSandbox, url: str
 ) -> None:
@@ -145,6 +185,17 @@ def test_a_stream_of_the_callers_own_that_says_nothing_of_itself_is_not_resent(
 
     headers = {"Host": url.split("/")[2], "Transfer-Encoding": "chunked"}
     assert client.send(module.Request("POST", url, headers=headers, stream=Own())).status_code == 401
+    assert len(aries.api_requests) == 1
+
+
+@pytest.mark.parametrize("name", ["ByteStream", "MultipartStream", "Own"])
+def test_a_stream_of_the_callers_own_is_not_taken_for_the_librarys_by_its_name(
+    module: Any, client: Any, aries: AriesSandbox, url: str, name: str
+) -> None:
+    own = type(name, (module.SyncByteStream,), {"__iter__": lambda self: self.parts})()
+    own.parts = iter([b"once"])
+    headers = {"Host": url.split("/")[2], "Transfer-Encoding": "chunked"}
+    assert client.send(module.Request("POST", url, headers=headers, stream=own)).status_code == 401
     assert len(aries.api_requests) == 1
 
 

@@ -113,6 +113,24 @@ def test_the_401_is_drained_and_stands_in_the_history(session: requests.Session,
     assert answer.request.headers["Authorization"] == f"Bearer {auth.get_token()}"
 
 
+def test_a_401_that_breaks_off_is_resent_all_the_same(session: requests.Session, aries: AriesSandbox, url: str) -> None:
+    aries.fail("api", status=401, body=b"no", headers={"Content-Length": 200, "Connection": "close"})
+    assert session.get(url).status_code == 200
+    assert aries.refresh_count == 1
+
+
+def test_a_401_that_another_hook_has_read_is_resent_all_the_same(
+    auth: AriesAuth, session: requests.Session, url: str
+) -> None:
+    class Reading(AriesAuth):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r.register_hook("response", lambda response, **_: list(response.iter_content()) and None)
+            return super().__call__(r)
+
+    auth.__class__ = Reading
+    assert session.get(url).status_code == 200
+
+
 def test_the_connection_of_the_401_is_used_again(session: requests.Session, url: str) -> None:
     assert session.get(url).status_code == 200
     [pool] = session.adapters["http://"].poolmanager.pools._container.values()  # type: ignore[attr-defined]
