@@ -44,7 +44,15 @@ async def with_async_client(module: Any, auth: Any, url: str, method: str = "GET
     return Answer(response.status_code, response)
 
 
-LIBRARIES = ("requests", "httpx", "asyncio", "trio", "httpx2", "httpx2-asyncio")
+# How a call is made, and the library that its token requests are sent by.
+LIBRARIES = {
+    "requests": "requests",
+    "httpx": "httpx",
+    "asyncio": "httpx",
+    "trio": "httpx",
+    "httpx2": "httpx2",
+    "httpx2-asyncio": "httpx2",
+}
 
 
 def caller(library: str) -> Caller:

@@ -13,7 +13,7 @@ from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LoginRequi
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, Background, in_threads
 
-from .conftest import Caller
+from .conftest import LIBRARIES, Caller, caller
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -117,12 +117,11 @@ def test_a_401_that_finds_another_token_which_has_expired_waits_for_the_next(
     assert [request.status for request in aries.api_requests] == [401, 200]
 
 
+@pytest.mark.parametrize("way, sender", LIBRARIES.items())
 def test_the_refresh_is_sent_by_the_library_of_the_refused_call(
-    call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str, request: pytest.FixtureRequest
+    auth: AriesAuth, aries: AriesSandbox, url: str, way: str, sender: str
 ) -> None:
-    library = request.node.callspec.params["call"].split("-")[0]
-    assert call(auth, url).status == 200
-    sender = {"asyncio": "httpx", "trio": "httpx"}.get(library, library)
+    assert caller(way)(auth, url).status == 200
     assert f"({sender}/" in (aries.token_requests[0].user_agent or "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.request
 from typing import Any, Callable, Iterator
 
@@ -11,8 +12,9 @@ import requests
 
 from aries_auth import AriesAuth, InsecureTransportError, Token
 from aries_auth.testing import AriesSandbox, fingerprint
+from tests.conftest import EXPIRED
 
-from .conftest import Caller
+from .conftest import LIBRARIES, Caller, caller
 
 
 @pytest.fixture
@@ -32,6 +34,33 @@ def test_a_call_carries_the_token(call: Caller, auth: AriesAuth, url: str) -> No
     answer = call(auth, url, "POST", content=b"body", headers={"X-Own": "1"})
     assert answer.json["token"] == fingerprint(auth.get_token())
     assert (answer.json["method"], answer.json["body"], answer.json["headers"]["x-own"]) == ("POST", "body", "1")
+
+
+@pytest.mark.parametrize("way, sender", LIBRARIES.items())
+def test_a_token_request_is_sent_by_the_library_of_the_call(
+    make_auth: Callable[..., AriesAuth],
+    stored: Callable[..., Token],
+    aries: AriesSandbox,
+    url: str,
+    way: str,
+    sender: str,
+) -> None:
+    stored(age=EXPIRED)
+    assert caller(way)(make_auth(), url).status == 200
+    assert f"({sender}/" in (aries.token_requests[0].user_agent or "")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [AriesAuth.get_token, lambda auth: asyncio.run(auth.get_token_async()), AriesAuth.refresh],
+    ids=["get_token", "get_token_async", "refresh"],
+)
+def test_a_token_request_of_no_call_is_sent_by_httpx(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, ask: Callable[..., Any]
+) -> None:
+    stored(age=EXPIRED)
+    ask(make_auth())
+    assert "(httpx/" in (aries.token_requests[0].user_agent or "")
 
 
 def test_a_callers_own_authorization_header_is_overwritten(call: Caller, auth: AriesAuth, url: str) -> None:

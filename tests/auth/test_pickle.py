@@ -81,6 +81,17 @@ def test_a_store_object_travels(make_auth: MakeAuth, stored: Stored, store_path:
     assert pickled(make_auth(store=FileTokenStore(store_path, lock_timeout=3.0))).get_token() == token.access_token
 
 
+def test_a_prepared_request_travels_and_is_resent_where_it_arrives(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str
+) -> None:
+    stored(age=FRESH)
+    request = requests.Request("GET", url, auth=make_auth()).prepare()
+    aries.revoke_access_tokens()
+    with requests.Session() as session:
+        assert session.send(pickle.loads(pickle.dumps(request)), timeout=20).status_code == 200
+    assert aries.refresh_count == 1
+
+
 def test_a_session_as_token_client_travels(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
     stored(age=EXPIRED)
     with requests.Session() as session:

@@ -183,6 +183,28 @@ def test_the_history_is_that_of_requests_where_a_redirect_follows(
     assert [hop.status_code for hop in answer.history] == [307]
 
 
+def test_a_hop_that_has_dropped_its_body_is_resent(session: requests.Session, aries: AriesSandbox, url: str) -> None:
+    aries.fail("api", status=303, headers={"Location": url}, path="/v1/elsewhere", processed=True)
+    answer = session.post(f"{aries.api_url}/v1/elsewhere", data=iter([b"once"]))
+    assert (answer.status_code, answer.json()["method"]) == (200, "GET")
+    assert [request.status for request in aries.api_requests] == [303, 401, 200]
+
+
+def test_a_body_that_came_after_the_token_and_can_be_read_once_is_not_resent(
+    auth: AriesAuth, session: requests.Session, aries: AriesSandbox, url: str
+) -> None:
+    class Signing(AriesAuth):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r = super().__call__(r)
+            del r.headers["Content-Length"]
+            r.prepare_body(iter([b"signed"]), None)
+            return r
+
+    auth.__class__ = Signing
+    assert session.post(url).status_code == 401
+    assert len(aries.api_requests) == 1
+
+
 def test_an_adapter_without_a_connection_gets_its_401_back(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
     class Canned(requests.adapters.BaseAdapter):
         def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
