@@ -55,6 +55,10 @@ def test_a_refused_token_is_refreshed_and_the_call_resent(
     assert aries.refresh_count == 1
 
 
+def test_a_url_that_is_written_another_way_is_resent_too(call: Caller, auth: AriesAuth, url: str) -> None:
+    assert call(auth, url.replace("//", "//user:password@")).status == 200
+
+
 def test_the_resend_keeps_method_headers_cookies_and_body(call: Caller, auth: AriesAuth, url: str) -> None:
     headers = {"X-Own": "1", "Cookie": "a=1; b=2"}
     answer = call(auth, url, "PUT", params={"q": "1"}, content=b"the body", headers=headers)
@@ -210,6 +214,7 @@ def test_a_refresh_that_fails_otherwise_hands_the_401_back_with_a_warning(
     aries.fail(status=401, body={"error": "invalid_client"})
     assert call(auth, url).status == 401
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage().startswith("A call was answered 401 and the token could not be refreshed: ")
     assert "invalid_client" in record.getMessage()
 
 

@@ -179,8 +179,15 @@ def sent_by_httpx(auth: AriesAuth, url: str) -> httpx.Request:
     return next(auth.sync_auth_flow(httpx.Request("GET", url)))
 
 
+def sent_by_async_httpx(auth: AriesAuth, url: str) -> httpx.Request:
+    async def first() -> httpx.Request:
+        return await auth.async_auth_flow(httpx.Request("GET", url)).__anext__()
+
+    return asyncio.run(first())
+
+
 @pytest.mark.parametrize("address", ALIKE)
-@pytest.mark.parametrize("send", [prepared, sent_by_httpx])
+@pytest.mark.parametrize("send", [prepared, sent_by_httpx, sent_by_async_httpx])
 def test_hosts_compare_without_case_and_443_is_https_default(
     listing: AriesAuth, address: str, send: Callable[..., Any]
 ) -> None:
@@ -188,7 +195,7 @@ def test_hosts_compare_without_case_and_443_is_https_default(
 
 
 @pytest.mark.parametrize("address", FOREIGN)
-@pytest.mark.parametrize("send", [prepared, sent_by_httpx])
+@pytest.mark.parametrize("send", [prepared, sent_by_httpx, sent_by_async_httpx])
 def test_what_only_looks_like_a_listed_origin_gets_nothing(
     listing: AriesAuth, address: str, send: Callable[..., Any]
 ) -> None:
@@ -202,7 +209,7 @@ def test_what_only_looks_like_a_listed_origin_gets_nothing(
 @pytest.mark.parametrize(
     "address", ["http://api.aries.com/v1/x", "http://API.aries.com:8080/", "http://other.example/"]
 )
-@pytest.mark.parametrize("send", [prepared, sent_by_httpx])
+@pytest.mark.parametrize("send", [prepared, sent_by_httpx, sent_by_async_httpx])
 def test_an_http_url_of_a_listed_host_is_refused_on_whatever_port(
     listing: AriesAuth, address: str, send: Callable[..., Any]
 ) -> None:
@@ -211,7 +218,7 @@ def test_an_http_url_of_a_listed_host_is_refused_on_whatever_port(
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-@pytest.mark.parametrize("send", [prepared, sent_by_httpx])
+@pytest.mark.parametrize("send", [prepared, sent_by_httpx, sent_by_async_httpx])
 def test_http_is_good_enough_for_a_loopback_address(
     make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], host: str, send: Callable[..., Any]
 ) -> None:

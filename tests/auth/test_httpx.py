@@ -137,6 +137,13 @@ def test_async_bodies(module: Any, auth: AriesAuth, url: str, once: bool, status
         assert answer.json()["body"] == "one two"
 
 
+def test_a_hop_that_has_dropped_its_body_is_resent(client: Any, aries: AriesSandbox, url: str) -> None:
+    aries.fail("api", status=303, headers={"Location": url}, path="/v1/elsewhere", processed=True)
+    answer = client.post(f"{aries.api_url}/v1/elsewhere", content=generator())
+    assert (answer.status_code, answer.json()["method"]) == (200, "GET")
+    assert [request.status for request in aries.api_requests] == [303, 401, 200]
+
+
 class AsyncFile:
     """What a library of asynchronous files may give: read with `aread`, and but once."""
 

@@ -88,6 +88,18 @@ def test_a_seekable_file_is_rewound_to_where_it_stood(session: requests.Session,
         assert session.post(url, data=file).json()["body"] == "sent"
 
 
+class Spooled:
+    """A file that can be rewound and does not say so, as `tempfile.SpooledTemporaryFile` before Python 3.11."""
+
+    def __init__(self) -> None:
+        data = io.BytesIO(b"spooled")
+        self.read, self.seek, self.tell, self.__iter__ = data.read, data.seek, data.tell, data.__iter__
+
+
+def test_a_file_that_does_not_say_whether_it_is_seekable_is_rewound(session: requests.Session, url: str) -> None:
+    assert session.post(url, data=Spooled()).json()["body"] == "spooled"
+
+
 def test_multipart_is_resent_whole(session: requests.Session, url: str) -> None:
     body = session.post(url, files={"file": io.BytesIO(b"uploaded")}).json()["body"]
     assert body.count("uploaded") == 1
