@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import freezegun
 import pytest
@@ -146,6 +148,69 @@ def test_obtained_at_is_the_instant_just_before_the_request_was_sent(
     [_, request] = aries.token_requests
     assert token.obtained_at is not None
     assert -0.05 < request.at - token.obtained_at < 0.2
+
+
+def test_a_lock_that_is_had_after_a_while_is_waited_for_and_the_wait_makes_no_token_older(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    auth = make_auth()
+    with store.locked():
+        waiting = Background(auth.get_token)
+        time.sleep(0.6)
+    assert waiting.outcome() == auth.get_token()
+    [request] = aries.token_requests
+    assert auth.token is not None
+    assert -0.05 < request.at - (auth.token.obtained_at or 0.0) < 0.2
+
+
+class Slices(FileTokenStore):
+    """Tells how long its lock was to be waited for."""
+
+    @contextmanager
+    def locked(self, timeout: Any = None) -> Iterator[Any]:
+        waits.append(timeout)
+        with super().locked(timeout) as entry:
+            yield entry
+
+
+waits: list[Any] = []
+
+
+@pytest.mark.parametrize("age, longest", [(IN_MARGIN, 0), (EXPIRED, 0.25)], ids=["ahead", "needed"])
+def test_who_is_in_no_need_tries_the_lock_once_and_who_is_waits_in_slices(
+    make_auth: MakeAuth, stored: Stored, store_path: Path, aries: AriesSandbox, age: float, longest: float
+) -> None:
+    stored(age=age)
+    waits.clear()
+    make_auth(store=Slices(store_path)).get_token()
+    wait_until(lambda: aries.refresh_count == 1)
+    assert waits == [longest]
+
+
+class Plain:
+    """A store of the caller's own, with what the protocol asks for and nothing more."""
+
+    def __init__(self, store: FileTokenStore) -> None:
+        self.load, self.save, self.delete, self.locked = store.load, store.save, store.delete, store.locked
+
+
+def test_a_store_of_the_callers_own_needs_no_more_than_the_protocol(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    assert make_auth(store=Plain(store)).refresh() == store.load()
+    assert aries.refresh_count == 1
+
+
+def test_a_refreshed_token_is_stored_with_the_credentials_that_it_was_refreshed_with(
+    make_auth: MakeAuth, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    store.save(changed(aries.issue_token(age=EXPIRED), client_id=None, redirect_uri=None))
+    make_auth().get_token()
+    token = store.load()
+    assert token is not None
+    assert (token.client_id, token.redirect_uri) == (aries.client_id, aries.redirect_uri)
 
 
 def test_the_body_of_a_refresh_has_the_five_fields(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:

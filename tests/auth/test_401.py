@@ -119,6 +119,7 @@ def test_a_401_that_finds_another_token_which_has_expired_waits_for_the_next(
     assert sent_after_a_fork(auth, url, lambda: stored(age=EXPIRED)) == 200
     assert aries.refresh_count == 1
     assert [request.status for request in aries.api_requests] == [401, 200]
+    assert "(requests/" in (aries.token_requests[0].user_agent or "")
 
 
 @pytest.mark.parametrize("way, sender", LIBRARIES.items())

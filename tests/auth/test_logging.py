@@ -6,14 +6,15 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any, Callable
 
 import pytest
 import requests
 
-from aries_auth import AriesAuth, AriesAuthError, FileTokenStore, Token
+from aries_auth import AriesAuth, AriesAuthError, FileTokenStore, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, FRESH, IN_MARGIN, ROOT, wait_until
+from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, ROOT, wait_until
 from tests.leaks import assert_no_secret
 
 Stored = Callable[..., Token]
@@ -62,6 +63,20 @@ def test_trouble_is_told_at_warning(make_auth: MakeAuth, stored: Stored, aries: 
     aries.fail(status=400, body={"error": "invalid_client"})
     make_auth().get_token()
     wait_until(lambda: ours(log, logging.WARNING))
+
+
+@pytest.mark.parametrize("age, serves", [(LAST_CALL, True), (EXPIRED, False)], ids=["living", "expired"])
+def test_a_token_is_said_to_be_used_while_it_lives_where_it_lives(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, log: Any, age: float, serves: bool
+) -> None:
+    stored(age=age)
+    aries.fail(status=400, body={"error": "invalid_client"})
+    with suppress(TokenRequestError):
+        make_auth().get_token()
+    [record] = [record for record in log.records if getattr(record, "event", "") == "refresh"]
+    assert ("and is used while it lives" in record.getMessage()) is serves
+    assert record.levelno == (logging.WARNING if serves else logging.INFO)
+    assert record.seconds_left == pytest.approx(3600.0 - age, abs=2.0)
 
 
 def test_everything_is_logged_under_one_name_with_a_null_handler_and_no_other() -> None:

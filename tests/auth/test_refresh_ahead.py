@@ -312,6 +312,26 @@ def test_margins_are_spread_by_up_to_a_tenth_downwards_per_instance(make_auth: M
     assert 290.0 < max(margins) <= 300.0
 
 
+def test_the_margin_is_kept_after_a_refresh_too(make_auth: MakeAuth, stored: Stored) -> None:
+    stored(age=EXPIRED)
+    auth = make_auth()
+    token = auth.refresh()
+    assert auth._ready is not None
+    assert 270.0 <= (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until <= 300.0
+
+
+def test_a_token_that_took_most_of_its_life_to_come_starts_no_refresh_at_once(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox
+) -> None:
+    stored(age=EXPIRED)
+    aries.rules.expires_in = 2.0
+    aries.fail(delay=1.6)
+    auth = make_auth()
+    token = auth.refresh()  # its margin, half a second, has begun
+    assert auth._ready is not None
+    assert (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until == pytest.approx(0.2, abs=0.05)
+
+
 def test_a_hundred_tokens_that_fall_due_together_start_few_threads_and_no_waiting_caller_stands_behind_them(
     aries: AriesSandbox, make_auth: MakeAuth, tmp_path: Path
 ) -> None:
