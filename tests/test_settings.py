@@ -18,9 +18,18 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from aries_auth import ConfigurationError, FileTokenStore, InsecureTransportError, Token, settings
+from aries_auth import (
+    AriesAuth,
+    ConfigurationError,
+    FileTokenStore,
+    InsecureTransportError,
+    LoginRequired,
+    Token,
+    settings,
+)
 from aries_auth.oauth import Credentials
 from aries_auth.settings import Client, Origin, SecretSource
+from aries_auth.store import profile_path
 from aries_auth.token import Secret
 from tests.leaks import assert_no_secret
 
@@ -716,6 +725,32 @@ def test_an_explicit_store_beats_an_explicit_profile_which_beats_the_token_file_
     assert path("given", None) == str(folder / "given.json")
     assert path("given", tmp_path / "store.json") == str(tmp_path / "store.json")
     assert path(None, str(tmp_path / "store.json")) == str(tmp_path / "store.json")
+
+
+@pytest.mark.parametrize(
+    "parameter, value, named",
+    [
+        ("client_id", "", "client_id"),
+        ("client_secret", "", "client_secret"),
+        ("redirect_uri", "not a URL", "redirect URI"),
+        ("profile", "../up", "profile name"),
+        ("refresh_margin", -1.0, "refresh_margin"),
+        ("token_url", "not a URL", "token_url"),
+        ("api_origins", [], "api_origins"),
+        ("timeout", 0.0, "timeout"),
+        ("token_client", object(), "token_client"),
+    ],
+)
+def test_a_malformed_parameter_is_named_at_construction(parameter: str, value: Any, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        AriesAuth(**{parameter: value})
+
+
+def test_a_profile_is_where_the_token_is_and_what_to_log_in_to() -> None:
+    FileTokenStore(profile_path("paper")).save(Token("of-the-profile"))
+    assert AriesAuth(profile="paper").get_token() == "of-the-profile"
+    with pytest.raises(LoginRequired, match=r"Run: aries-auth login --profile other$"):
+        AriesAuth(profile="other").get_token()
 
 
 def test_the_default_is_the_profile_default(tmp_path: Path) -> None:

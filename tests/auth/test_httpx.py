@@ -137,6 +137,16 @@ def test_async_bodies(module: Any, auth: AriesAuth, url: str, once: bool, status
         assert answer.json()["body"] == "one two"
 
 
+def test_a_call_that_was_given_another_authorization_meanwhile_is_handed_back(
+    module: Any, auth: AriesAuth, aries: AriesSandbox, url: str
+) -> None:
+    hooks = {"request": [lambda request: request.headers.update({"Authorization": "Basic eDp5"})]}
+    with module.Client(auth=auth, event_hooks=hooks, verify=False) as client:
+        assert client.get(url).status_code == 401
+    assert len(aries.api_requests) == 1
+    assert aries.token_requests == ()
+
+
 def test_a_hop_that_has_dropped_its_body_is_resent(client: Any, aries: AriesSandbox, url: str) -> None:
     aries.fail("api", status=303, headers={"Location": url}, path="/v1/elsewhere", processed=True)
     answer = client.post(f"{aries.api_url}/v1/elsewhere", content=generator())
