@@ -303,13 +303,13 @@ def test_after_invalid_grant_the_store_is_looked_at_once_more(
     assert waiting.outcome() == newer.access_token
 
 
-@pytest.mark.parametrize("age", [None, EXPIRED])
+@pytest.mark.parametrize("age, what", [(None, "There is no token in"), (EXPIRED, "has expired")])
 def test_no_stored_token_or_no_living_refresh_token_is_login_required(
-    call: Caller, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, age: Any
+    call: Caller, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, age: Any, what: str
 ) -> None:
     if age is not None:
         stored(age=age, refresh_expires_in=3000.0)
-    with pytest.raises(LoginRequired, match=r"Run: aries-auth login --store \S+"):
+    with pytest.raises(LoginRequired, match=rf"{what}.* Run: aries-auth login --store \S+"):
         call(make_auth(), url)
     assert aries.token_requests == aries.api_requests == ()
 
@@ -393,7 +393,7 @@ def test_a_lock_not_had_in_time_is_a_lock_timeout(
 ) -> None:
     auth = make_auth(store=FileTokenStore(store.path, lock_timeout=0.3))
     with store.locked():
-        refused(auth, LockTimeout)
+        assert f"{store.path} stayed locked for 0.3 s" in str(refused(auth, LockTimeout))
     assert aries.token_requests == ()
     assert auth.get_token() != expired.access_token
 
