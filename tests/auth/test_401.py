@@ -142,13 +142,24 @@ def test_a_young_token_is_not_refreshed(
 
 
 def test_a_refused_access_token_that_somebody_has_just_been_given_again_is_young(
-    call_sync: Caller, auth: AriesAuth, store: FileTokenStore, aries: AriesSandbox, url: str
+    call_sync: Caller, auth: AriesAuth, store: FileTokenStore, aries: AriesSandbox, url: str, caplog: Any
 ) -> None:
     token = auth.token
     assert token is not None
     store.save(Token(**{**token.__dict__, "obtained_at": (token.obtained_at or 0.0) + OLD}))
     assert call_sync(auth, url).status == 401
     assert aries.token_requests == ()
+    assert not caplog.records, "nothing was tried that failed"
+
+
+def test_a_refused_access_token_that_somebody_was_given_again_long_ago_is_refreshed(
+    call_sync: Caller, auth: AriesAuth, store: FileTokenStore, aries: AriesSandbox, url: str
+) -> None:
+    token = auth.token
+    assert token is not None
+    store.save(Token(**{**token.__dict__, "scope": "another"}))
+    assert call_sync(auth, url).status == 200
+    assert aries.refresh_count == 1
 
 
 @pytest.mark.parametrize("age, refreshes", [(9.0, 0), (11.0, 1)])
