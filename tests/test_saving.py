@@ -15,7 +15,7 @@ import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LockTimeout, LoginRequired, StoreError, Token
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, Background, Program, wait_until
+from tests.conftest import EXPIRED, Background, Program, our_threads, wait_until
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -71,6 +71,52 @@ def test_a_save_that_fails_keeps_the_token_in_memory_warns_once_and_is_repeated(
     assert aries.refresh_count == 1
 
 
+def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
+    make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "aries_auth")
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    before = our_threads()
+    make_auth(store=disk).get_token()
+    disk.full = False
+    wait_until(lambda: f"The token that could not be saved is in {disk.path} now" in caplog.text)
+    wait_until(lambda: our_threads() == before, timeout=5.0)
+
+
+def test_it_is_repeated_for_as_long_as_the_lock_is_kept_with_no_use_of_the_object(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.05)
+    monkeypatch.setattr("aries_auth.saving._SAVING_AGAIN", 0.0)
+    token = make_auth(store=disk).get_token()
+    wait_until(lambda: disk.saves >= 8)
+    disk.full = False
+    wait_until(lambda: saved(store) == token)
+
+
+def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unclosable(FullDisk):
+        """A database whose connection is lost while its lock is kept."""
+
+        @contextmanager
+        def locked(self, timeout: Any = None) -> Iterator[Any]:
+            with super().locked(timeout) as entry:
+                yield entry
+            raise StoreError("the connection is lost")
+
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    unclosable = Unclosable(store.path)
+    auth = make_auth(store=unclosable)
+    token = auth.get_token()
+    unclosable.full = False
+    wait_until(lambda: saved(store) == token)
+    assert auth._ready is not None
+    hot = auth._ready.source.hot
+    wait_until(lambda: hot.held.token.access_token == token)
+
+
 def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, aries: AriesSandbox
 ) -> None:
@@ -110,6 +156,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
 
         @contextmanager
         def locked(self, timeout: Any = None) -> Iterator[Any]:
+            waits.append(timeout)
             with super().locked(timeout) as entry:
                 load, before = entry.load, self.saves
 
@@ -121,6 +168,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
                 entry.load = lose  # type: ignore[method-assign]
                 yield entry
 
+    waits: list[float] = []
     lost = LostConnection(store.path)
     auth = make_auth(store=lost)
     auth.get_token()
@@ -128,6 +176,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
     lost.full = False
     wait_until(lambda: store.load() == newest)
     assert aries.refresh_count == 2
+    assert waits == [0.25, 0.25], "short, since a refresh may come"
 
 
 def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
