@@ -742,7 +742,7 @@ def test_an_explicit_store_beats_an_explicit_profile_which_beats_the_token_file_
     ],
 )
 def test_a_malformed_parameter_is_named_at_construction(parameter: str, value: Any, named: str) -> None:
-    with pytest.raises(ConfigurationError, match=named):
+    with pytest.raises(ConfigurationError, match=rf"\b{named}\b"):
         AriesAuth(**{parameter: value})
 
 

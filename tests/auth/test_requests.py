@@ -143,6 +143,21 @@ def test_a_401_that_another_hook_has_read_is_resent_all_the_same(
     assert session.get(url).status_code == 200
 
 
+def test_a_file_that_was_closed_meanwhile_is_not_resent(
+    auth: AriesAuth, session: requests.Session, aries: AriesSandbox, url: str
+) -> None:
+    file = io.BytesIO(b"closed")
+
+    class Closing(AriesAuth):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r.register_hook("response", lambda *_, **__: file.close())
+            return super().__call__(r)
+
+    auth.__class__ = Closing
+    assert session.post(url, data=file).status_code == 401
+    assert len(aries.api_requests) == 1
+
+
 def test_the_connection_of_the_401_is_used_again(session: requests.Session, url: str) -> None:
     assert session.get(url).status_code == 200
     [pool] = session.adapters["http://"].poolmanager.pools._container.values()  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.notebook import table
+from aries_auth.store import profile_path
 from aries_auth.testing import AriesSandbox
 from tests.browser.conftest import ROOT, need
 from tests.cli_process import clean_environment
@@ -93,6 +94,20 @@ def test_an_auth_that_has_not_called_yet_shows_what_is_stored(
     assert secret.refresh_token is not None
     assert secret.refresh_token not in html
     assert auth.token is None
+
+
+def test_an_auth_shows_its_profile_and_what_is_in_memory_where_the_store_has_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    store = FileTokenStore(profile_path("paper"))
+    store.save(Token("a", scope="order:execution"))
+    auth = AriesAuth(profile="paper")
+    auth.get_token()
+    store.delete()
+    shown = text_of(auth._repr_html_())
+    assert "paper" in shown
+    assert "order:execution" in shown
 
 
 def test_the_file_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
