@@ -78,7 +78,7 @@ def test_a_spent_refresh_token_is_not_sent_even_where_nothing_else_is_known(
     store.save(old)
     assert auth._ready is not None
     auth._ready.source._start_over()  # as in a forked child
-    with pytest.raises(LoginRequired, match="used before"):
+    with pytest.raises(LoginRequired, match=f"{store.path} was used before"):
         auth.get_token()
     assert aries.reused_refresh_tokens == 0
 

@@ -303,13 +303,22 @@ def test_after_invalid_grant_the_store_is_looked_at_once_more(
     assert waiting.outcome() == newer.access_token
 
 
-@pytest.mark.parametrize("age, what", [(None, "There is no token in"), (EXPIRED, "has expired")])
+@pytest.mark.parametrize(
+    "age, what", [(None, "There is no token in {}"), (EXPIRED, "The refresh token in {} has expired")]
+)
 def test_no_stored_token_or_no_living_refresh_token_is_login_required(
-    call: Caller, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, age: Any, what: str
+    call: Caller,
+    make_auth: MakeAuth,
+    stored: Stored,
+    store: FileTokenStore,
+    aries: AriesSandbox,
+    url: str,
+    age: Any,
+    what: str,
 ) -> None:
     if age is not None:
         stored(age=age, refresh_expires_in=3000.0)
-    with pytest.raises(LoginRequired, match=rf"{what}.* Run: aries-auth login --store \S+"):
+    with pytest.raises(LoginRequired, match=rf"{what.format(store.path)}: .* Run: aries-auth login --store \S+"):
         call(make_auth(), url)
     assert aries.token_requests == aries.api_requests == ()
 
@@ -337,10 +346,17 @@ def test_a_credential_missing_when_first_needed_names_parameter_and_variable(
 @pytest.mark.parametrize("age", [FRESH, EXPIRED], ids=["living", "expired"])
 @pytest.mark.parametrize("parameter", ["client_id", "redirect_uri"])
 def test_a_stored_token_of_another_client_is_a_configuration_error_and_nothing_is_sent(
-    call: Caller, make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, parameter: str, age: float
+    call: Caller,
+    make_auth: MakeAuth,
+    stored: Stored,
+    store: FileTokenStore,
+    aries: AriesSandbox,
+    url: str,
+    parameter: str,
+    age: float,
 ) -> None:
     stored(age=age)
-    with pytest.raises(ConfigurationError, match=parameter):
+    with pytest.raises(ConfigurationError, match=rf"(?s)(?=.*{parameter})(?=.*{store.path})"):
         call(make_auth(**{parameter: "http://127.0.0.1:1/other"}), url)
     assert aries.token_requests == aries.api_requests == ()
 
@@ -402,8 +418,25 @@ def test_a_timeout_before_the_locks_is_a_retryable_token_request_error(
     expired: Token, make_auth: MakeAuth, store: FileTokenStore, aries: AriesSandbox
 ) -> None:
     with store.locked():
-        assert refused(make_auth(timeout=0.2)).retryable
+        error = refused(make_auth(timeout=0.2))
+    assert error.retryable
+    assert "within the call's time-out of 0.2 s" in str(error)
     assert aries.token_requests == ()
+
+
+def test_the_time_that_the_first_look_takes_is_part_of_a_calls_timeout(
+    expired: Token, make_auth: MakeAuth, store: FileTokenStore, aries: AriesSandbox
+) -> None:
+    class Slow(FileTokenStore):
+        def load(self) -> Token | None:
+            time.sleep(0.5)
+            return super().load()
+
+    aries.fail(hang=True, times=None)
+    begun = time.monotonic()
+    refused(make_auth(store=Slow(store.path), timeout=0.7))
+    assert time.monotonic() - begun < 1.1
+    aries.heal()
 
 
 def test_a_lock_not_had_while_the_token_lives_hurts_nobody(

@@ -38,6 +38,8 @@ def test_a_refresh_is_told_at_info(make_auth: MakeAuth, stored: Stored, log: Any
     [message] = ours(log, logging.INFO)
     assert message.startswith("Refreshed the token")
     assert store.path in message
+    [record] = [record for record in log.records if getattr(record, "event", "") == "refresh"]
+    assert 0.0 < record.duration < 10.0
 
 
 def test_an_adoption_is_told_at_debug(make_auth: MakeAuth, stored: Stored, log: Any) -> None:

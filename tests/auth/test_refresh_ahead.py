@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 import trio
 
-from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
+from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, in_threads, our_threads, wait_until
 
@@ -146,17 +146,24 @@ def test_another_process_that_refreshes_is_left_alone_and_looked_at_again(
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
-def test_while_another_process_refreshes_it_is_looked_at_no_more_often_than_is_due(
-    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, log: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("due, looks", [(60.0, 1), (0.0, 5)])
+def test_while_another_process_refreshes_it_is_looked_at_whenever_that_is_due_and_not_more_often(
+    make_auth: MakeAuth,
+    stored: Stored,
+    store: FileTokenStore,
+    log: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    due: float,
+    looks: int,
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 60.0)
+    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: due)
     stored(age=IN_MARGIN)
     auth = make_auth()
     with store.locked():
         for _ in range(5):
             auth.get_token()
             settle(auth)
-    assert log.text.count("Another holder of the lock") == 1
+    assert log.text.count("Another holder of the lock") == looks
 
 
 def test_while_a_refresh_ahead_is_under_way_no_other_is_started(
@@ -214,6 +221,58 @@ def test_the_back_off_after_a_failed_attempt_is_kept_to(
         settle(auth)
         time.sleep(0.07)
     assert len(aries.token_requests) == 1
+
+
+PAGE = {"status": 400, "body": "<h1>Sign in to the hotel</h1>"}  # a failure that is not remembered
+
+
+def test_the_back_off_counts_the_failures_since_the_last_success(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def back_off(failures: int, chance: float) -> float:
+        assert 0.0 <= chance < 1.0
+        counted.append(failures)
+        return 0.0
+
+    monkeypatch.setattr("aries_auth.policy.ahead_back_off", back_off)
+    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 0.0)
+    stored(age=IN_MARGIN)
+    auth = make_auth()
+    for times in (3, 2):
+        aries.fail(**PAGE, times=times)
+        for _ in range(times + 1):
+            auth.get_token()
+            settle(auth)
+        stored(age=IN_MARGIN)
+        auth._ready.source._renewal.memory = None  # type: ignore[union-attr]
+    assert counted == [0, 1, 2, 0, 1]
+
+
+def test_a_refresh_that_failed_for_a_caller_of_its_own_holds_none_ahead_back(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.ahead_back_off", lambda _failures, _chance: 60.0)
+    stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(**PAGE)
+    with pytest.raises(TokenRequestError):
+        auth.refresh()
+    auth.get_token()
+    wait_until(lambda: aries.refresh_count == 1)
+
+
+def test_who_joined_a_refresh_ahead_that_fails_has_one_of_his_own(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox
+) -> None:
+    stored(age=IN_MARGIN)
+    auth = make_auth()
+    aries.fail(**PAGE, delay=0.3)
+    auth.get_token()
+    aries.wait_for_requests(1)
+    assert auth.refresh().access_token == auth.get_token()
+    assert [request.status for request in aries.token_requests] == [400, 200]
 
 
 def test_in_an_outage_no_call_fails_while_the_token_lives_and_nothing_storms(
