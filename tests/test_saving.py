@@ -351,3 +351,28 @@ def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
     """)
     assert saved(store) == output.strip()
     assert aries.reused_refresh_tokens == 0
+
+
+def test_a_forked_child_refreshes_the_token_that_its_parent_could_not_save(
+    stored: Stored, store: FileTokenStore, aries: AriesSandbox, program: Program
+) -> None:
+    stored(age=EXPIRED)
+    output = program("""
+        import errno
+        replace = os.replace
+        def fails(*names):
+            raise OSError(errno.ENOSPC, "full")
+        os.replace = fails
+        auth = make_auth()
+        token = auth.get_token()
+        child = os.fork()
+        os.replace = replace
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+        else:
+            print(auth.refresh().access_token, flush=True)
+            os._exit(0)
+    """)
+    assert saved(store) == output.strip()
+    assert aries.refresh_count == 2
+    assert aries.reused_refresh_tokens == 0

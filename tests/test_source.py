@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator
 
 import freezegun
 import pytest
+import requests
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
@@ -211,6 +212,17 @@ def test_a_refreshed_token_is_stored_with_the_credentials_that_it_was_refreshed_
     token = store.load()
     assert token is not None
     assert (token.client_id, token.redirect_uri) == (aries.client_id, aries.redirect_uri)
+
+
+def test_who_sends_the_first_refresh_keeps_the_connections_of_his_token_client(
+    make_auth: MakeAuth, stored: Stored, url: str
+) -> None:
+    stored(age=EXPIRED)
+    with requests.Session() as session:
+        session.get(url)
+        [pool] = session.adapters["http://"].poolmanager.pools._container.values()  # type: ignore[attr-defined]
+        make_auth(token_client=session).get_token()
+        assert (pool.num_connections, pool.num_requests) == (1, 2)
 
 
 def test_the_body_of_a_refresh_has_the_five_fields(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:

@@ -189,7 +189,7 @@ def test_a_refresh_ahead_is_sent_by_the_library_of_its_call(
 ) -> None:
     stored(age=IN_MARGIN)
     assert with_requests(make_auth(), url).status == 200
-    wait_until(lambda: aries.refresh_count == 1)
+    wait_until(lambda: aries.token_requests)
     assert "(requests/" in (aries.token_requests[0].user_agent or "")
 
 
