@@ -15,7 +15,7 @@ import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LockTimeout, LoginRequired, StoreError, Token
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, Background, Program, our_threads, wait_until
+from tests.conftest import EXPIRED, FRESH, Background, Program, our_threads, wait_until
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -40,6 +40,28 @@ class FullDisk(FileTokenStore):
 
             entry.save = fail  # type: ignore[method-assign]
             yield entry
+
+
+class Breaking(FullDisk):
+    """A database that goes away when it has refused so many saves, and its lock with it."""
+
+    refusals = 1
+
+    @contextmanager
+    def locked(self, timeout: Any = None) -> Iterator[Any]:
+        first = self.saves == 0
+        with super().locked(timeout) as entry:
+            load = entry.load
+
+            def lose() -> Any:
+                if first and self.saves >= self.refusals:
+                    raise StoreError("the connection is lost")
+                return load()
+
+            entry.load = lose  # type: ignore[method-assign]
+            yield entry
+        if first:
+            raise StoreError("the connection is lost")
 
 
 def saved(store: FileTokenStore) -> str:
@@ -67,17 +89,21 @@ def test_a_save_that_fails_keeps_the_token_in_memory_warns_once_and_is_repeated(
     wait_until(lambda: saved(store) == token)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "could not be saved" in warnings[0].getMessage()
+    assert warnings[0].getMessage().startswith("The new token could not be saved; ")
+    assert warnings[0].getMessage().endswith(": No space left on device")
     assert aries.refresh_count == 1
 
 
 def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
     make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "aries_auth")
+    caplog.set_level(logging.DEBUG, "aries_auth")
     monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
     before = our_threads()
     make_auth(store=disk).get_token()
+    wait_until(lambda: "The token could still not be saved: No space left on device" in caplog.text)
+    with pytest.raises(LockTimeout), disk.locked(0):
+        pass
     disk.full = False
     wait_until(lambda: f"The token that could not be saved is in {disk.path} now" in caplog.text)
     wait_until(lambda: our_threads() == before, timeout=5.0)
@@ -179,6 +205,35 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
     assert waits == [0.25, 0.25], "short, since a refresh may come"
 
 
+@pytest.mark.parametrize("refusals", [1, 3], ids=["at once", "in the repetition"])
+def test_where_the_lock_is_lost_it_is_let_go_and_the_token_saved_under_another(
+    make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    breaking = Breaking(store.path)
+    breaking.refusals = refusals
+    token = make_auth(store=breaking).get_token()
+    with store.locked(5.0):
+        assert breaking.saves >= refusals
+    breaking.full = False
+    wait_until(lambda: saved(store) == token)
+
+
+def test_where_the_lock_is_lost_a_login_by_somebody_else_is_not_overwritten(
+    make_auth: MakeAuth, disk: FullDisk, stored: Stored, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    breaking = Breaking(store.path)
+    auth = make_auth(store=breaking)
+    auth.get_token()
+    newer = stored(age=FRESH)
+    breaking.full = False
+    assert auth._ready is not None
+    saver = auth._ready.source._renewal.saver
+    wait_until(lambda: saver.idle)
+    assert store.load() == newer
+
+
 def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +260,7 @@ def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
 def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     make_auth: MakeAuth, stored: Stored, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
+    caplog.set_level(logging.INFO, "aries_auth")
     stored(age=EXPIRED)
     fsync = os.fsync
     calls = []
@@ -226,6 +282,7 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     assert auth._ready is not None
     saver = auth._ready.source._renewal.saver
     wait_until(lambda: saver.idle)
+    assert "changed by somebody else" not in caplog.text
 
 
 def test_a_directory_in_the_files_place_is_outlived(
