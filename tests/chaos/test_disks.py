@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -50,9 +51,6 @@ class Disk:
         if self.user is not None:
             for path in (self.folder, *self.folder.iterdir()):
                 os.chown(path, self.user, self.user)
-            for above in self.folder.parents:  # pytest keeps them to itself
-                if above.stat().st_mode & 0o011 != 0o011:
-                    above.chmod(above.stat().st_mode | 0o011)
         assert token.refresh_token is not None
         return token.refresh_token
 
@@ -129,6 +127,16 @@ class Quota(Disk):
 
 class ReadOnlyFolder(Disk):
     user = NOBODY
+
+    def __init__(self, bench: Bench, zygote: Zygote) -> None:
+        # Not in pytest's tmp_path: whenever any pytest starts, it takes from other users the right to look into it.
+        self._outside = tempfile.TemporaryDirectory(prefix="aries-auth-disk-")
+        Path(self._outside.name).chmod(0o711)
+        super().__init__(Bench(bench.aries, Path(self._outside.name) / "store" / "t.json"), zygote)
+
+    def close(self) -> None:
+        super().close()
+        self._outside.cleanup()
 
     def break_it(self) -> None:
         self.folder.chmod(0o500)
