@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import httpx
-import platformdirs  # noqa: F401 - a child that has become another user may not be able to read it any more
 import requests
 import trio
 
@@ -29,7 +28,10 @@ from .instants import AtInstant
 from .load import Load
 from .zygote import Line, connect
 
-# What the first refresh of a process loads; no child has to do it again.
+# What the first call and the first refresh of a process load. No child has to do it again, and one that has become
+# another user may not be able to: that user need not see the folder where Python is.
+AriesAuth("id", "secret", "http://127.0.0.1/", store="token.json")._prepare()
+AriesAuth("id", "secret", "http://127.0.0.1/")._prepare()
 httpx.Client(verify=sending._trust(httpx)).close()
 sending._version()
 
