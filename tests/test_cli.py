@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
+import click
 import pytest
 
 from aries_auth import Token
@@ -47,6 +48,15 @@ def test_every_help_has_examples(command: Command, name: str, flag: str) -> None
 def test_the_help_lists_every_command(command: Command) -> None:
     listed = command.call("--help").stdout
     assert [name for name in COMMANDS if f"\n  {name} " in listed] == COMMANDS
+
+
+def test_a_shell_can_complete_the_commands() -> None:
+    from click.shell_completion import BashComplete
+
+    from aries_auth.cli import main
+
+    completed = BashComplete(main, {}, "aries-auth", "_ARIES_AUTH_COMPLETE").get_completions([], "lo")
+    assert [one.value for one in completed] == ["login", "logout"]
 
 
 def test_version_is_that_of_the_distribution(command: Command) -> None:
@@ -116,6 +126,27 @@ def test_the_public_names_are_loaded_when_they_are_used(program: str, tmp_path: 
 
 
 # Exit codes
+
+
+def test_a_fault_in_the_program_is_not_told_as_one_of_the_users(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aries_auth import cli
+
+    broken = click.Command("status", callback=lambda: 1 // 0)
+    monkeypatch.setattr(cli.main, "get_command", lambda *_: broken)
+    with pytest.raises(ZeroDivisionError):
+        command.call("status")
+
+
+def test_a_database_without_its_extra_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("aries_auth.sql")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    done = command.call("status", "--store", "postgresql://aries:hush-hush@db/x")
+    assert done.returncode == 1
+    assert 'pip install "aries-auth[sql]"' in done.stderr
+    assert "hush-hush" not in done.stderr
 
 
 @pytest.mark.parametrize("name", OF_A_GRANT)

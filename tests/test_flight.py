@@ -80,6 +80,29 @@ class TestOneFlight:
         flight.start_in_background()
         assert flight.wait(5.0)
 
+    def test_a_ctrl_c_in_the_start_of_a_thread_stays_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(_: threading.Thread) -> None:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise RuntimeError("cannot release un-acquired lock")  # of the wait that the Ctrl-C came in
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                Flight(lambda _: 1).wait(1.0)
+
+    def test_what_nobody_waits_for_is_not_begun_as_the_interpreter_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("aries_auth.flight.interpreter_ending", lambda: True)
+        runs: list[int] = []
+        flight: Flight[None] = Flight(lambda _: runs.append(1))
+        flight.start_in_background()
+        wait_until(lambda: flight.done)
+        with pytest.raises(TokenRequestError, match="ending") as caught:
+            flight.result()
+        assert caught.value.retryable
+        assert runs == []
+
     def test_without_another_thread_it_runs_in_the_callers(
         self, monkeypatch: pytest.MonkeyPatch, make_auth: MakeAuth, stored: Stored
     ) -> None:

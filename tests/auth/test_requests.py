@@ -53,6 +53,30 @@ class Pipe:
         return self._data.read(size)
 
 
+class Tape(io.BytesIO):
+    """A file that looks seekable, and does not know where it is."""
+
+    def tell(self) -> int:
+        raise OSError("illegal seek")
+
+
+class ClosedAtItsEnd(io.BytesIO):
+    """A file that can't be rewound any more, once it has been read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            self.close()
+        return data
+
+
+class SaysNothingOfItself(io.BytesIO):
+    """A file whose `seekable` fails."""
+
+    def seekable(self) -> bool:
+        raise ValueError("detached")
+
+
 def file_at_an_offset(folder: Path) -> Any:
     path = folder / "body"
     path.write_bytes(b"skipped,sent")
@@ -105,7 +129,17 @@ def test_multipart_is_resent_whole(session: requests.Session, url: str) -> None:
     assert body.count("uploaded") == 1
 
 
-@pytest.mark.parametrize("make", [lambda: iter([b"once"]), Pipe, lambda: (part for part in [b"once"])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: iter([b"once"]),
+        Pipe,
+        lambda: (part for part in [b"once"]),
+        lambda: Tape(b"once"),
+        lambda: ClosedAtItsEnd(b"once"),
+        lambda: SaysNothingOfItself(b"once"),
+    ],
+)
 def test_a_body_that_cannot_be_replayed_is_not_resent(
     session: requests.Session, aries: AriesSandbox, url: str, make: Callable[[], Any]
 ) -> None:
