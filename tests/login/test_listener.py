@@ -200,7 +200,8 @@ def test_a_page_reloaded_during_the_exchange_learns_the_verdict_too(redirect_uri
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:{port}@evil", "", "[::1"]
+    "host",
+    ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:{port}@evil", "", ":{port}", "[::1"],
 )
 def test_another_host_header_is_refused(waiting: Waiting, host: str) -> None:
     status, _, _ = waiting.get("/callback" + QUERY, Host=host.format(port=waiting.parts.port))
@@ -280,6 +281,14 @@ def test_slow_clients_do_not_keep_the_browser_out(waiting: Waiting) -> None:
         begun = time.monotonic()
         assert waiting.finish()[0] == 200
         assert time.monotonic() - begun < 2
+
+
+def test_a_client_that_resets_its_connection_disturbs_nobody(waiting: Waiting) -> None:
+    with waiting.connect() as client:
+        client.sendall(b"GET /callb")
+        time.sleep(0.1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    assert waiting.finish()[0] == 200
 
 
 def test_it_holds_a_few_connections_at_most(waiting: Waiting) -> None:
