@@ -76,6 +76,19 @@ def test_a_driver_that_is_not_there_or_asynchronous_is_an_error_that_says_so(url
     assert_no_secret(caught.value, "hush-hush")
 
 
+def test_an_async_engine_is_refused():
+    engine = create_engine("postgresql+psycopg_async://aries:hush-hush@h/x")
+    with pytest.raises(ConfigurationError, match="async engine") as caught:
+        SQLTokenStore(engine, "default")
+    assert_no_secret(caught.value, "hush-hush")
+
+
+def test_an_engine_of_another_kind_of_database_is_refused(engine):
+    engine.dialect.name = "oracle"
+    with pytest.raises(ConfigurationError, match="oracle"):
+        SQLTokenStore(engine, "default")
+
+
 def test_an_engine_with_one_connection_for_all_is_refused():
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with pytest.raises(ConfigurationError, match="more than one connection"):
@@ -368,3 +381,9 @@ def test_nothing_but_this_module_imports_sqlalchemy():
     program = "import sys, aries_auth.auth, aries_auth.login, aries_auth.encryption; print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_an_sqlalchemy_of_the_past_is_refused_by_the_import():
+    program = "import sqlalchemy; sqlalchemy.__version__ = '1.4.54'; import aries_auth.sql"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert "needs SQLAlchemy 2, and this is 1.4.54" in done.stderr

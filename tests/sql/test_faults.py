@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 
 from aries_auth import LockTimeout, StoreError, Token
 from aries_auth.sql import SQLTokenStore
+from aries_auth.sql.row import RowLock
 from tests.leaks import assert_no_secret
 from tests.sql.proxy import Proxy
 
@@ -195,6 +196,30 @@ def test_a_reservation_does_not_let_go_of_the_lock(server, store):
         entry.save(NEW)
     for thread in threads:
         thread.join(10)
+
+
+def test_a_lock_that_somebody_got_in_the_middle_of_a_reservation_spends_nothing(server, store, monkeypatch):
+    lock_again = RowLock._lock_again
+
+    def late(row: RowLock, connection: Any) -> Any:
+        server.execute("UPDATE aries_tokens SET reserved_at = reserved_at + 1")
+        return lock_again(row, connection)
+
+    monkeypatch.setattr(RowLock, "_lock_again", late)
+    with pytest.raises(LockTimeout, match="in between"), store.locked() as entry:
+        entry.reserve()
+    assert store.load() == OLD
+
+
+def test_a_lock_that_a_look_found_lost_is_taken_anew(server, store):
+    with store.locked() as entry:
+        assert entry.load() == OLD
+        server.kill_connections()
+        with pytest.raises(StoreError):
+            entry.load()
+        entry.reserve()
+        entry.save(NEW)
+    assert store.load() == NEW
 
 
 def test_what_somebody_else_saved_since_the_lock_was_lost_stays(server, store):
@@ -422,6 +447,13 @@ def test_a_role_that_may_not_write_is_found_before_the_refresh_token_is_spent(se
     assert other.load() == OLD
     with pytest.raises(StoreError, match="permission denied"), other.locked() as entry:
         entry.reserve()
+
+
+def test_a_role_that_may_not_delete_gets_an_error(server, store):
+    other = SQLTokenStore(server.role("writer", "GRANT SELECT, INSERT, UPDATE ON aries_tokens TO {role}"), "default")
+    with pytest.raises(StoreError, match=r"deleted.*permission denied"):
+        other.delete()
+    assert store.load() == OLD
 
 
 def test_a_server_that_only_reads_is_found_before_the_refresh_token_is_spent(server, store):
