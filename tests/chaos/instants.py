@@ -79,7 +79,10 @@ def _exits(code: CodeType) -> frozenset[int]:
     leading: list[int] = []
     nones = 0
     for each in found:
-        nones = nones + 1 if each.opname.startswith("LOAD_CONST") and each.argval is None else 0
+        # Python 3.9 and 3.10 load None once, and double it.
+        doubled = nones and each.opname == "DUP_TOP"
+        none = doubled or (each.opname.startswith("LOAD_CONST") and each.argval is None)
+        nones = nones + 1 if none else 0
         if each.opname == "WITH_CLEANUP_START" or nones == 3:
             exits.update([*leading, each.offset])
         leading = [*leading, each.offset] if nones or each.opname in _BEFORE_AN_EXIT else []
