@@ -136,6 +136,9 @@ class ReadOnlyFolder(Disk):
 
     def close(self) -> None:
         super().close()
+        for victim in self.victims:  # they may still have a temporary file there
+            victim.kill()
+            victim.wait_gone()
         self._outside.cleanup()
 
     def break_it(self) -> None:
