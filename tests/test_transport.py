@@ -32,7 +32,7 @@ LIBRARIES = ["requests", "httpx", "httpx2"]
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> str:
     if request.param == "httpx2":
-        pytest.importorskip("httpx2", reason="needs Python 3.10")
+        pytest.importorskip("httpx2", reason="needs Python 3.11")
     return str(request.param)
 
 

@@ -58,7 +58,7 @@ LIBRARIES = {
 def caller(library: str) -> Caller:
     if library == "requests":
         return with_requests
-    module = pytest.importorskip("httpx2", reason="needs Python 3.10") if library.startswith("httpx2") else httpx
+    module = pytest.importorskip("httpx2", reason="needs Python 3.11") if library.startswith("httpx2") else httpx
 
     def call(auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
         async def main() -> Answer:
