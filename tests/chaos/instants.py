@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
@@ -36,6 +37,8 @@ class AtInstant:
         self.happened = ""
 
     def __enter__(self) -> AtInstant:
+        # Else a generator that an earlier call left behind may be closed in here, where nobody hears what is raised.
+        gc.disable()
         if self._lines:
             self._before = sys.gettrace()
             sys.settrace(self._called)
@@ -48,6 +51,7 @@ class AtInstant:
             sys.settrace(self._before)
         else:
             sys.setprofile(None)
+        gc.enable()
 
     def _called(self, frame: FrameType, _event: str, _arg: object) -> Any:
         return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None
