@@ -441,3 +441,32 @@ def test_a_forked_child_refreshes_the_token_that_its_parent_could_not_save(
     assert saved(store) == output.strip()
     assert aries.refresh_count == 2
     assert aries.reused_refresh_tokens == 0
+
+
+def test_a_forked_child_refreshes_ahead_the_token_that_its_parent_could_not_save(
+    stored: Stored, store: FileTokenStore, aries: AriesSandbox, program: Program
+) -> None:
+    stored(age=EXPIRED)
+    aries.rules.access_token_lifetime = 2.0  # the margin is its last half second
+    output = program("""
+        import errno, time
+        replace = os.replace
+        def fails(*names):
+            raise OSError(errno.ENOSPC, "full")
+        os.replace = fails
+        auth = make_auth()
+        token = auth.get_token()
+        time.sleep(1.55)
+        child = os.fork()
+        os.replace = replace
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+        else:
+            while auth.get_token() == token:  # the parent has the lock until it has saved
+                time.sleep(0.01)
+            print(auth.token.access_token, flush=True)
+            os._exit(0)
+    """)
+    assert saved(store) == output.strip()
+    assert aries.refresh_count == 2
+    assert aries.reused_refresh_tokens == 0
