@@ -152,9 +152,9 @@ class Background:
         return self._result
 
 
-def our_threads() -> list[str]:
-    """The names of this process's threads that the package has started."""
-    return [thread.name for thread in threading.enumerate() if thread.name in ("aries-auth-refresh", "aries-auth-send")]
+def our_threads() -> set[threading.Thread]:
+    """This process's threads that the package has started; those of an earlier test may still be about to end."""
+    return {thread for thread in threading.enumerate() if thread.name in ("aries-auth-refresh", "aries-auth-send")}
 
 
 PRELUDE = """

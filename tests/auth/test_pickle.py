@@ -116,7 +116,7 @@ def test_the_constructor_does_no_io_and_starts_no_thread(tmp_path: Path, monkeyp
     for number in range(1000):
         AriesAuth("client", "secret", "http://127.0.0.1/callback", profile=f"user{number}")
     monkeypatch.undo()
-    assert our_threads() == before
+    assert our_threads() <= before
     assert list(tmp_path.iterdir()) == []
 
 

@@ -51,7 +51,7 @@ def test_a_fresh_token_is_used_without_lock_io_or_thread(
     before = our_threads()
     with FileTokenStore(tmp_path / "gone" / "token.json").locked(0):
         assert call(auth, url).status == 200
-        assert our_threads() == before
+        assert our_threads() <= before
     assert aries.token_requests == ()
 
 
@@ -178,7 +178,7 @@ def test_while_a_refresh_ahead_is_under_way_no_other_is_started(
     before = our_threads()
     for _ in range(10):
         auth.get_token()
-    assert our_threads() == before
+    assert our_threads() <= before
     aries.heal()
     settle(auth)
     assert aries.refresh_count == 1

@@ -84,8 +84,10 @@ def test_dead_connections_in_the_pool_are_not_seen(server, pooled):
 
 def test_a_server_that_restarts_is_waited_for(server, store, patient):
     server.cluster.stop()
-    threading.Timer(0.5, server.cluster.start).start()
+    starting = threading.Timer(0.5, server.cluster.start)
+    starting.start()
     assert store.load() == OLD
+    starting.join()
     server.cluster.stop()
     starting = threading.Timer(0.5, server.cluster.start)
     starting.start()
