@@ -29,13 +29,11 @@ class Origins:
         self._http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
 
     def admit(self, url: str) -> bool:
-        """Whether a request for this URL gets the token.
+        """Whether a request for this URL gets the token; asked where it begins with none of `prefixes`.
 
         Raises:
             InsecureTransportError: it is an ``http`` URL of a listed host.
         """
-        if url.startswith(self.prefixes):
-            return True
         origin = settings.request_origin(url)
         if origin is None:
             return False
