@@ -164,7 +164,7 @@ class Token:
             StoreError: a version that this package does not know, no access token, a value of the wrong type, or a
                 time that is negative, not finite or not a number.
         """
-        fault = _document_fault(mapping)
+        fault = document_fault(mapping)
         if fault:
             mapping = {}
             raise StoreError(f"The stored token can't be used: {fault}.")
@@ -194,7 +194,8 @@ def _fault(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _document_fault(mapping: Any) -> str | None:
+def document_fault(mapping: Any) -> str | None:
+    """What keeps a stored document from being a token, in words that don't repeat it, or None."""
     if not _is_object(mapping):
         return "it is not a JSON object"
     version = mapping.get("version", VERSION)

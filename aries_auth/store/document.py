@@ -7,7 +7,7 @@ import json
 from typing import Any, Mapping, Protocol, cast
 
 from aries_auth.errors import StoreError
-from aries_auth.token import VERSION, Secret, Token
+from aries_auth.token import VERSION, Secret, Token, document_fault
 
 _REKEY = "`aries-auth rekey` encrypts a plain store and moves an encrypted one to the newest key"
 
@@ -79,7 +79,7 @@ def decode(raw: bytes, *, cipher: Cipher | None) -> tuple[Token | None, str]:
     try:
         return Token.from_dict(document), ""
     except StoreError as exc:
-        return None, str(exc)
+        return None, document_fault(document) or str(exc)
 
 
 def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str, Any] | None, str]:

@@ -129,6 +129,11 @@ json_values = st.recursive(
 fields = st.sampled_from(["version", "access_token", "refresh_token", "expires_at", "scope", "ciphertext", "unknown"])
 
 
+def test_a_reason_is_half_a_sentence_as_the_stores_errors_take_it() -> None:
+    newer = b'{"version": 99, "access_token": "t"}'
+    assert decode(newer, cipher=None)[1] == "its version is not 1; it may come from a newer aries-auth"
+
+
 @given(
     st.binary(max_size=60)
     | st.dictionaries(fields, json_values | st.just(1), max_size=6).map(lambda d: json.dumps(d).encode())
