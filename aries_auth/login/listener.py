@@ -178,7 +178,8 @@ class Listener:
 
     def _drop(self, connection: _Connection) -> None:
         self._connections.remove(connection)
-        self._selector.unregister(connection.socket)
+        with suppress(KeyError):  # Ctrl-C came between its two lists
+            self._selector.unregister(connection.socket)
         connection.socket.close()
 
     def _receive(self, connection: _Connection) -> None:

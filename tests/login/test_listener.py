@@ -351,6 +351,23 @@ def test_it_ends_in_time_and_says_what_to_do(redirect_uri: str) -> None:
 
 
 @needs_signals
+def test_ctrl_c_as_a_connection_is_accepted_reaches_the_caller_and_frees_the_port(
+    redirect_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = loopback_authority(redirect_uri)
+    assert authority is not None
+
+    def press_ctrl_c(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with Listener(redirect_uri, authority) as listener, socket.create_connection(("127.0.0.1", authority.port)):
+        monkeypatch.setattr(listener._selector, "register", press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            listener.wait(STATE, timeout=10)
+    with Listener(redirect_uri, authority):
+        pass
+
+
 def test_ctrl_c_ends_it_at_once_and_closes_its_sockets(redirect_uri: str) -> None:
     authority = loopback_authority(redirect_uri)
     assert authority is not None
