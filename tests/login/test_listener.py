@@ -350,7 +350,6 @@ def test_it_ends_in_time_and_says_what_to_do(redirect_uri: str) -> None:
         waiting.connect()
 
 
-@needs_signals
 def test_ctrl_c_as_a_connection_is_accepted_reaches_the_caller_and_frees_the_port(
     redirect_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +367,7 @@ def test_ctrl_c_as_a_connection_is_accepted_reaches_the_caller_and_frees_the_por
         pass
 
 
+@needs_signals
 def test_ctrl_c_ends_it_at_once_and_closes_its_sockets(redirect_uri: str) -> None:
     authority = loopback_authority(redirect_uri)
     assert authority is not None
