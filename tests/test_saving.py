@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import textwrap
 import threading
 import time
 from contextlib import contextmanager
@@ -393,18 +394,25 @@ def test_at_the_interpreters_end_it_is_tried_again(stored: Stored, store: FileTo
     assert saved(store) == output.strip()
 
 
+# A process whose new token is nowhere but in its memory, until `os.replace` is mended.
+UNSAVED = """
+import errno
+replace = os.replace
+def fails(*names):
+    raise OSError(errno.ENOSPC, "full")
+os.replace = fails
+auth = make_auth()
+token = auth.get_token()
+"""
+
+
 def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
     stored: Stored, store: FileTokenStore, aries: AriesSandbox, program: Program
 ) -> None:
     stored(age=EXPIRED)
-    output = program("""
-        import errno
-        replace = os.replace
-        def fails(*names):
-            raise OSError(errno.ENOSPC, "full")
-        os.replace = fails
-        auth = make_auth()
-        token = auth.get_token()
+    output = program(
+        UNSAVED
+        + textwrap.dedent("""
         child = os.fork()
         if child:
             assert os.waitpid(child, 0)[1] == 0
@@ -414,6 +422,7 @@ def test_a_forked_child_has_the_token_that_its_parent_could_not_save(
             assert auth.get_token() == token, "the child has it, too"
             os._exit(0)
     """)
+    )
     assert saved(store) == output.strip()
     assert aries.reused_refresh_tokens == 0
 
@@ -422,14 +431,9 @@ def test_a_forked_child_refreshes_the_token_that_its_parent_could_not_save(
     stored: Stored, store: FileTokenStore, aries: AriesSandbox, program: Program
 ) -> None:
     stored(age=EXPIRED)
-    output = program("""
-        import errno
-        replace = os.replace
-        def fails(*names):
-            raise OSError(errno.ENOSPC, "full")
-        os.replace = fails
-        auth = make_auth()
-        token = auth.get_token()
+    output = program(
+        UNSAVED
+        + textwrap.dedent("""
         child = os.fork()
         os.replace = replace
         if child:
@@ -438,6 +442,7 @@ def test_a_forked_child_refreshes_the_token_that_its_parent_could_not_save(
             print(auth.refresh().access_token, flush=True)
             os._exit(0)
     """)
+    )
     assert saved(store) == output.strip()
     assert aries.refresh_count == 2
     assert aries.reused_refresh_tokens == 0
@@ -448,14 +453,9 @@ def test_a_forked_child_refreshes_ahead_the_token_that_its_parent_could_not_save
 ) -> None:
     stored(age=EXPIRED)
     aries.rules.access_token_lifetime = 2.0  # the margin is its last half second
-    output = program("""
-        import errno, time
-        replace = os.replace
-        def fails(*names):
-            raise OSError(errno.ENOSPC, "full")
-        os.replace = fails
-        auth = make_auth()
-        token = auth.get_token()
+    output = program(
+        UNSAVED
+        + textwrap.dedent("""
         time.sleep(1.55)
         child = os.fork()
         os.replace = replace
@@ -467,6 +467,7 @@ def test_a_forked_child_refreshes_ahead_the_token_that_its_parent_could_not_save
             print(auth.token.access_token, flush=True)
             os._exit(0)
     """)
+    )
     assert saved(store) == output.strip()
     assert aries.refresh_count == 2
     assert aries.reused_refresh_tokens == 0

@@ -34,6 +34,12 @@ def settle(auth: AriesAuth) -> None:
     wait_until(lambda: source._under_way is None or source._under_way[0].done)
 
 
+def margin_of(auth: AriesAuth, token: Token) -> float:
+    """The seconds before the token's end from which on this object refreshes it."""
+    assert auth._ready is not None
+    return (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until
+
+
 def test_a_fresh_token_is_used_without_lock_io_or_thread(
     make_auth: MakeAuth,
     stored: Stored,
@@ -365,8 +371,7 @@ def test_margins_are_spread_by_up_to_a_tenth_downwards_per_instance(make_auth: M
     for _ in range(60):
         auth = make_auth()
         auth.get_token()
-        assert auth._ready is not None
-        margins.append((token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until)
+        margins.append(margin_of(auth, token))
     assert 270.0 <= min(margins) < 280.0
     assert 290.0 < max(margins) <= 300.0
 
@@ -375,8 +380,7 @@ def test_the_margin_is_kept_after_a_refresh_too(make_auth: MakeAuth, stored: Sto
     stored(age=EXPIRED)
     auth = make_auth()
     token = auth.refresh()
-    assert auth._ready is not None
-    assert 270.0 <= (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until <= 300.0
+    assert 270.0 <= margin_of(auth, token) <= 300.0
 
 
 def test_a_token_that_took_most_of_its_life_to_come_starts_no_refresh_at_once(
@@ -387,8 +391,7 @@ def test_a_token_that_took_most_of_its_life_to_come_starts_no_refresh_at_once(
     aries.fail(delay=1.6)
     auth = make_auth()
     token = auth.refresh()  # its margin, half a second, has begun
-    assert auth._ready is not None
-    assert (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until == pytest.approx(0.2, abs=0.05)
+    assert margin_of(auth, token) == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_hundred_tokens_that_fall_due_together_start_few_threads_and_no_waiting_caller_stands_behind_them(

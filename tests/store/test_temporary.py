@@ -362,17 +362,19 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_counts_as_fa
     assert descriptors() == before
 
 
-def test_a_close_that_fails_does_not_stop_the_replace_either(
-    target: Path, file: TemporaryFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.close
-
+def closing_and_failing(real: Callable[[int], None]) -> Callable[[int], None]:
     def close(descriptor: int) -> None:
         real(descriptor)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    return close
+
+
+def test_a_close_that_fails_does_not_stop_the_replace_either(
+    target: Path, file: TemporaryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file.create(1)
-    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(os, "close", closing_and_failing(os.close))
     with pytest.raises(StoreError, match="was replaced, but may not outlive a power cut: close said"):
         file.replace_target(Secret(NEW))
     monkeypatch.undo()
@@ -382,14 +384,8 @@ def test_a_close_that_fails_does_not_stop_the_replace_either(
 def test_a_close_that_fails_changes_no_message_and_keeps_no_reservation(
     target: Path, file: TemporaryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.close
-
-    def close(descriptor: int) -> None:
-        real(descriptor)
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     file.create(1)
-    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(os, "close", closing_and_failing(os.close))
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
     with pytest.raises(StoreError, match="No space left on device"):
         file.replace_target(Secret(NEW))
