@@ -8,22 +8,8 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-REQUESTS = {
-    "requests.PreparedRequest": "api/#requests.PreparedRequest",
-    "requests.Response": "api/#requests.Response",
-    "requests.Session": "api/#requests.Session",
-    "requests.auth.AuthBase": "api/#requests.auth.AuthBase",
-    "requests.models.PreparedRequest": "api/#requests.PreparedRequest",
-    "requests.models.Response": "api/#requests.Response",
-    "requests.sessions.Session": "api/#requests.Session",
-}
-HTTPX = {
-    "httpx.AsyncClient": "api/#asyncclient",
-    "httpx.Auth": "advanced/authentication/#custom-authentication-schemes",
-    "httpx.Client": "api/#client",
-    "httpx.Request": "api/#request",
-    "httpx.Response": "api/#response",
-}
+REQUESTS = {"requests.sessions.Session": "api/#requests.Session"}
+HTTPX = {"httpx.Client": "api/#client"}
 
 
 def write(path: Path, project: str, places: dict[str, str]) -> str:
@@ -33,6 +19,5 @@ def write(path: Path, project: str, places: dict[str, str]) -> str:
         f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
         "# The remainder of this file is compressed using zlib.\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(header.encode() + zlib.compress(lines.encode()))
     return str(path)
