@@ -216,7 +216,8 @@ class Process:
 
     @property
     def said(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """The end of what it said."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
 
     @property
     def running(self) -> bool:
