@@ -1,4 +1,4 @@
-"""What the tests of jobs share: sandboxes whose token endpoints are slow, jobs with a grant each, and what became of them."""
+"""What the tests of jobs share: sandboxes with slow token endpoints, jobs with a grant each, and what is left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ PATIENCE = 60.0  # seconds for a program to start or to end on a busy machine
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jobs: runs real job runners and servers")
-    config.addinivalue_line("markers", "nightly: runs long, or needs an environment of its own; left out unless asked for")
+    config.addinivalue_line(
+        "markers", "nightly: runs long, or needs an environment of its own; left out unless asked for"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -102,6 +104,11 @@ class Job:
         }
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What `AriesAuth()` finds it by."""
+        return {**self.aries.environ, "ARIES_TOKEN_FILE": str(self.store)}
+
+    @property
     def note(self) -> dict[str, Any]:
         """What it wrote down about its call."""
         found: dict[str, Any] = json.loads(self.done.read_text(encoding="utf-8"))
@@ -153,15 +160,18 @@ class Jobs:
 
     def environment(self, jobs: Sequence[Job], **more: str) -> dict[str, str]:
         """What a program of ours needs, and nothing of the test runner's own."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME") if name in os.environ
+        }
         return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "JOBS": str(self.file(jobs)), **more}
 
-    def judge(self, *, in_order: bool = False) -> None:
+    def judge(self, *, in_order: bool = False, noted: bool = True) -> None:
         """Nothing is lost: every job did its call, spent its refresh token once, and left a grant that lives.
 
-        Where processes end in order, a refresh that has not sent anything yet may be left to the next job.
+        Where processes end in order, a refresh that has not sent anything yet may be left to the next job. A program
+        that is not one of ours takes no notes.
         """
-        failed = [job for job in self._made if not job.done.exists() or job.note["status"] != 200]
+        failed = [job for job in self._made if noted and (not job.done.exists() or job.note["status"] != 200)]
         for aries in self._sandboxes.values():
             aries.heal()
         idle = [job for job in self._made if not _within(0.0 if in_order else 1.0, job.is_spent)]
@@ -209,7 +219,12 @@ class Process:
         self.log = log
         with log.open("wb") as said:
             self._process = subprocess.Popen(
-                list(command), env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=log.parent,
+                list(command),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=log.parent,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -288,16 +303,20 @@ def free_port() -> int:
 class Server:
     """A web server that makes a call to the API in each of its requests: `/0` does the first job."""
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process, port: int, *, up: str | None = "/up") -> None:
         self.process = process
         self._port = port
-        process.wait_until(self._is_up)
+        process.wait_until(lambda: self._listens() if up is None else self._is_up(up))
 
-    def _is_up(self) -> bool:
+    def _is_up(self, path: str) -> bool:
         try:
-            return self.get("/up", timeout=1.0)[0] == 200
+            return self.get(path, timeout=1.0)[0] == 200
         except OSError:
             return False
+
+    def _listens(self) -> bool:
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self._port)) == 0
 
     def get(self, path: str, timeout: float = 30.0) -> tuple[int, bytes]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -57,10 +57,10 @@ def elsewhere() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@ROOT_ALONE
+@needs("/unshare", "/mount")
 class TestAMountPoint:
     """`docker -v ./token.json:/app/token.json`, a subPath in Kubernetes: a rename over it is EBUSY."""
-
-    pytestmark = [ROOT_ALONE, needs("/unshare", "/mount")]
 
     @pytest.fixture(params=["within a file system", "across file systems"])
     def bound(self, request: pytest.FixtureRequest, jobs: Jobs, tmp_path: Path) -> tuple[Job, list[str]]:
@@ -111,10 +111,10 @@ def test_an_immutable_file_is_refused_before_anything_is_spent(jobs: Jobs, start
     assert not job.lost
 
 
+@ROOT_ALONE
+@needs("/unshare", "/losetup", "/mkfs.exfat", "/mount.exfat-fuse")
 class TestAFileSystemWithoutPermissions:
-    """A real exFAT (as WSL's drives, SMB and rclone are, in this): every file is open to everybody, whatever is asked."""
-
-    pytestmark = [ROOT_ALONE, needs("/unshare", "/losetup", "/mkfs.exfat", "/mount.exfat-fuse")]
+    """A real exFAT; WSL's drives, SMB and rclone are like it: every file is open to everybody, whatever is asked."""
 
     @pytest.fixture
     def exfat(self, jobs: Jobs, tmp_path: Path) -> Iterator[tuple[Job, list[str]]]:
@@ -138,9 +138,7 @@ class TestAFileSystemWithoutPermissions:
         yield job, mounted(script)
         subprocess.run(["losetup", "-d", device], check=False)
 
-    def test_is_refused_before_a_code_is_spent(
-        self, jobs: Jobs, start: Start, exfat: tuple[Job, list[str]]
-    ) -> None:
+    def test_is_refused_before_a_code_is_spent(self, jobs: Jobs, start: Start, exfat: tuple[Job, list[str]]) -> None:
         job, under = exfat
         said = use(jobs, start, job, "login", under=under, STORED="no")
         expect_refusal(said, job, "mode=")
@@ -163,33 +161,32 @@ class TestAFileSystemWithoutPermissions:
         assert len(job.aries.token_requests) == 1
 
     @pytest.mark.parametrize("way", ["refresh", "login"])
-    def test_is_used_with_the_variable(
-        self, jobs: Jobs, start: Start, exfat: tuple[Job, list[str]], way: str
-    ) -> None:
+    def test_is_used_with_the_variable(self, jobs: Jobs, start: Start, exfat: tuple[Job, list[str]], way: str) -> None:
         job, under = exfat
         said = use(jobs, start, job, way, under=under, ARIES_TOKEN_FILE_MODE="0777")
         assert said["error"] is None, said
         assert len(job.aries.token_requests) == 1
 
 
+@ROOT_ALONE
+@needs("/setpriv")
 class TestNoHome:
     """A uid without an entry in the list of users, and an empty environment. It may read where Python is."""
 
-    pytestmark = [ROOT_ALONE, needs("/setpriv")]
     NOBODY = (
         "setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups",
         "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search",
     )  # fmt: skip
 
     @pytest.fixture
-    def theirs(self, jobs: Jobs, tmp_path: Path) -> Iterator[Job]:
+    def theirs(self, jobs: Jobs, tmp_path: Path) -> Job:
         (job,) = jobs.make(1, 0.02)
         for path in (job.store.parent, *job.store.parent.iterdir()):
             os.chown(path, 12345, 12345)
         self.here = tmp_path / "empty"
         self.here.mkdir()
         os.chown(self.here, 12345, 12345)
-        yield job
+        return job
 
     def use(self, jobs: Jobs, start: Start, job: Job, way: str, **variables: str) -> dict[str, Any]:
         """`env` in the place of the environment, and an empty folder to work in."""
@@ -209,9 +206,7 @@ class TestNoHome:
         assert said == {"error": None, "message": "", "here": []}
         assert theirs.refreshed
 
-    def test_the_default_store_is_an_error_that_names_the_variable(
-        self, jobs: Jobs, start: Start, theirs: Job
-    ) -> None:
+    def test_the_default_store_is_an_error_that_names_the_variable(self, jobs: Jobs, start: Start, theirs: Job) -> None:
         """And no folder called `~` is made in the working directory."""
         said = self.use(jobs, start, theirs, "default")
         assert said["error"] == "ConfigurationError", said

@@ -28,7 +28,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 def test_nothing_is_lost_in_a_celery_task(
     jobs: Jobs, start: Start, broker: dict[str, str], runs: int, limit: int
 ) -> None:
-    """Prefork, with `worker_max_tasks_per_child=1`, or with children that get their end when the worker gets SIGTERM."""
+    """Prefork, with `worker_max_tasks_per_child=1`, or with children that end with the worker, by SIGTERM."""
     made = jobs.make(runs)
     queue = f"jobs-{os.urandom(4).hex()}"
     environment = jobs.environment(made, **broker, CELERY_TASK_DEFAULT_QUEUE=queue)

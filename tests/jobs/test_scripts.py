@@ -24,9 +24,7 @@ def stop_after_the_call(program: Process, job: Job) -> None:
 
 @repeated
 @pytest.mark.parametrize("way", ["handler", "wait"])
-def test_nothing_is_lost_by_sigterm_with_the_handler_of_the_docs(
-    jobs: Jobs, start: Start, runs: int, way: str
-) -> None:
+def test_nothing_is_lost_by_sigterm_with_the_handler_of_the_docs(jobs: Jobs, start: Start, runs: int, way: str) -> None:
     made = jobs.make(runs)
     programs = scripts(jobs, start, way, made)
     for program, job in zip(programs, made):

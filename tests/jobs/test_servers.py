@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +35,16 @@ def hypercorn(*options: str) -> Command:
 
 
 def granian(interface: str, app: str) -> Command:
-    return lambda port: [PYTHON, "-m", "granian", "--interface", interface, "--port", str(port), f"{PROGRAMS}.{app}:app"]
+    return lambda port: [
+        PYTHON,
+        "-m",
+        "granian",
+        "--interface",
+        interface,
+        "--port",
+        str(port),
+        f"{PROGRAMS}.{app}:app",
+    ]
 
 
 def uvicorn(*options: str, app: str = "fastapi_app") -> Command:
@@ -52,10 +60,17 @@ IN_ORDER = [
 ]
 WITHOUT_NOTICE = [
     server("uvicorn", "uvicorn", "fastapi", command=uvicorn()),
-    server("uvicorn.run", "uvicorn", "fastapi", command=lambda port: [PYTHON, "-m", f"{PROGRAMS}.serve_uvicorn", str(port)]),
+    server(
+        "uvicorn.run", "uvicorn", "fastapi", command=lambda port: [PYTHON, "-m", f"{PROGRAMS}.serve_uvicorn", str(port)]
+    ),
     server("uvicorn, two workers", "uvicorn", "fastapi", command=uvicorn("--workers", "2")),
-    server("gunicorn, uvicorn worker", "gunicorn", "uvicorn", "fastapi",
-           command=gunicorn("-k", "uvicorn.workers.UvicornWorker", app="fastapi_app")),
+    server(
+        "gunicorn, uvicorn worker",
+        "gunicorn",
+        "uvicorn",
+        "fastapi",
+        command=gunicorn("-k", "uvicorn.workers.UvicornWorker", app="fastapi_app"),
+    ),
     server("hypercorn", "hypercorn", command=hypercorn()),
     server("hypercorn, two workers", "hypercorn", command=hypercorn("-w", "2")),
     server("granian wsgi", "granian", command=granian("wsgi", "wsgi")),

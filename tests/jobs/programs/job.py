@@ -1,6 +1,6 @@
 """One job: a call to the API with a token that is due, and a note of how it went.
 
-Nothing of the package is imported before the job runs, unless a program does so: `aries_auth` is then as old as the fork.
+Nothing of the package is imported before the job runs, unless a program does so.
 """
 
 from __future__ import annotations

@@ -87,5 +87,12 @@ if __name__ == "__main__":
     if early:
         make_auth(every.pop())  # imported, and loaded; the last job is ours
         call(jobs()[-1])
-    {"process": process, "daemon": daemon, "pool": pool, "one_pool": one_pool, "executor": executor, "joblib": loky,
-     "fork": fork}[way](method, every)
+    {
+        "process": process,
+        "daemon": daemon,
+        "pool": pool,
+        "one_pool": one_pool,
+        "executor": executor,
+        "joblib": loky,
+        "fork": fork,
+    }[way](method, every)

@@ -32,7 +32,6 @@ if when == "late":
     patch()
 
 if library == "gevent":
-    import gevent
     from gevent import signal_handler
     from gevent.pywsgi import WSGIServer
 
@@ -43,7 +42,4 @@ else:
     import eventlet
     import eventlet.wsgi
 
-    try:
-        eventlet.wsgi.server(eventlet.listen(("127.0.0.1", port)), app, log_output=False)
-    except SystemExit:
-        pass
+    eventlet.wsgi.server(eventlet.listen(("127.0.0.1", port)), app, log_output=False)

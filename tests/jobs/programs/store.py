@@ -7,9 +7,9 @@ store is given). MODE is that of the FileTokenStore, in octal digits.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.jobs.programs.job import jobs
@@ -52,4 +52,4 @@ if __name__ == "__main__":
         act(sys.argv[1], jobs()[0], (sys.argv[2:] or [None])[0])
     except Exception as exc:
         said = {"error": type(exc).__name__, "message": str(exc)}
-    print(json.dumps({**said, "here": sorted(os.listdir())}), flush=True)
+    print(json.dumps({**said, "here": sorted(path.name for path in Path().iterdir())}), flush=True)

@@ -9,6 +9,8 @@ from airflow.sdk import dag, task
 
 from tests.jobs.programs.job import call, jobs, make_auth
 
+START = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+
 
 def three_calls(job: dict[str, Any]) -> None:
     auth = make_auth(job)
@@ -16,7 +18,7 @@ def three_calls(job: dict[str, Any]) -> None:
         call(job, auth)
 
 
-@dag(schedule="@once", start_date=datetime.datetime(2026, 1, 1), catchup=False, is_paused_upon_creation=False)
+@dag(schedule="@once", start_date=START, catchup=False, is_paused_upon_creation=False)
 def three_calls_each() -> None:
     for number, told in enumerate(jobs()):
         task(task_id=f"job_{number}")(three_calls)(told)
