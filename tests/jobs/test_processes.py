@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from .conftest import Jobs, Start, needs, repeated
+from .conftest import DELAYS, Jobs, Start, needs, repeated
 
 METHODS = ("fork", "forkserver", "spawn")
 
@@ -17,7 +17,8 @@ def run(jobs: Jobs, start: Start, runs: int, way: str, *methods: str, early: boo
     """Do jobs by each of the methods, all at a time."""
     programs = []
     for method in methods:
-        made = jobs.make(runs, kind=method)
+        # New interpreters take their time: fewer of them, but in the nightly tier.
+        made = jobs.make(runs, *(DELAYS if method == "fork" or runs > 2 else DELAYS[1::2]), kind=method)
         arguments = [way, method, *(["early"] if early else [])]
         programs.append(start.program("processes", *arguments, environment=jobs.environment(made)))
     for program in programs:
@@ -26,7 +27,15 @@ def run(jobs: Jobs, start: Start, runs: int, way: str, *methods: str, early: boo
 
 
 @repeated
-@pytest.mark.parametrize("way", ["process", "daemon", "one_pool", "executor"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "daemon",
+        "one_pool",
+        pytest.param("process", marks=pytest.mark.nightly),
+        pytest.param("executor", marks=pytest.mark.nightly),
+    ],
+)
 def test_nothing_is_lost_in_the_processes_of_multiprocessing(jobs: Jobs, start: Start, runs: int, way: str) -> None:
     """With the package imported by the children alone."""
     run(jobs, start, runs, way, *METHODS)
@@ -54,7 +63,7 @@ def test_nothing_is_lost_in_a_child_of_a_process_that_has_the_package(
 
 
 @repeated
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["fork", *(pytest.param(name, marks=pytest.mark.nightly) for name in METHODS[1:])])
 def test_nothing_is_lost_when_a_pool_ends_right_after_its_call(
     jobs: Jobs, start: Start, runs: int, method: str
 ) -> None:

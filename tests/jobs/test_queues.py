@@ -14,7 +14,7 @@ from .conftest import Jobs, Start, needs, repeated
 CELERY = [sys.executable, "-m", "celery", "-A", "tests.jobs.programs.celery_app", "worker", "--loglevel=warning"]
 
 
-@pytest.fixture(params=["redis", "filesystem"])
+@pytest.fixture(params=["redis", pytest.param("filesystem", marks=pytest.mark.nightly)])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "redis":
         return {"BROKER": request.getfixturevalue("redis")}
@@ -24,7 +24,13 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 @repeated
 @needs("celery", "redis")
-@pytest.mark.parametrize("limit", [1, 100], ids=["one task a child", "children that are ended by the worker"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param(1, id="one task a child"),
+        pytest.param(100, id="children that are ended by the worker", marks=pytest.mark.nightly),
+    ],
+)
 def test_nothing_is_lost_in_a_celery_task(
     jobs: Jobs, start: Start, broker: dict[str, str], runs: int, limit: int
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, List
+from typing import Any, Callable, List
 
 import pytest
 
@@ -18,8 +18,10 @@ PYTHON = sys.executable
 UWSGI = ["uwsgi", "--plugin", "python3", "--module", f"{PROGRAMS}.wsgi", "--need-app", "--die-on-term"]
 
 
-def server(name: str, *needed: str, command: Command) -> pytest.param:  # type: ignore[valid-type]
-    return pytest.param(command, id=name, marks=needs(*needed))
+def server(name: str, *needed: str, command: Command) -> Any:
+    """A parameter; those whose name ends with a star run in the nightly tier alone."""
+    rarely = [pytest.mark.nightly] if name.endswith("*") else []
+    return pytest.param(command, id=name.rstrip("*"), marks=[needs(*needed), *rarely])
 
 
 def gunicorn(*options: str, app: str = "wsgi", module: str = "gunicorn") -> Command:
@@ -54,16 +56,19 @@ def uvicorn(*options: str, app: str = "fastapi_app") -> Command:
 # Those that end their threads in order when they get SIGTERM: no call has to wait there.
 IN_ORDER = [
     server("gunicorn sync", "gunicorn", command=gunicorn()),
-    server("gunicorn sync, preloaded", "gunicorn", command=gunicorn("--preload")),
+    server("gunicorn sync, preloaded*", "gunicorn", command=gunicorn("--preload")),
     server("gunicorn gthread", "gunicorn", command=gunicorn("-k", "gthread", "--threads", "4")),
-    server("gunicorn asgi", "gunicorn", command=gunicorn("-k", "asgi", app="asgi")),
+    server("gunicorn asgi*", "gunicorn", command=gunicorn("-k", "asgi", app="asgi")),
 ]
 WITHOUT_NOTICE = [
     server("uvicorn", "uvicorn", "fastapi", command=uvicorn()),
     server(
-        "uvicorn.run", "uvicorn", "fastapi", command=lambda port: [PYTHON, "-m", f"{PROGRAMS}.serve_uvicorn", str(port)]
+        "uvicorn.run*",
+        "uvicorn",
+        "fastapi",
+        command=lambda port: [PYTHON, "-m", f"{PROGRAMS}.serve_uvicorn", str(port)],
     ),
-    server("uvicorn, two workers", "uvicorn", "fastapi", command=uvicorn("--workers", "2")),
+    server("uvicorn, two workers*", "uvicorn", "fastapi", command=uvicorn("--workers", "2")),
     server(
         "gunicorn, uvicorn worker",
         "gunicorn",
@@ -71,12 +76,12 @@ WITHOUT_NOTICE = [
         "fastapi",
         command=gunicorn("-k", "uvicorn.workers.UvicornWorker", app="fastapi_app"),
     ),
-    server("hypercorn", "hypercorn", command=hypercorn()),
+    server("hypercorn*", "hypercorn", command=hypercorn()),
     server("hypercorn, two workers", "hypercorn", command=hypercorn("-w", "2")),
     server("granian wsgi", "granian", command=granian("wsgi", "wsgi")),
-    server("granian asgi", "granian", command=granian("asgi", "asgi")),
+    server("granian asgi*", "granian", command=granian("asgi", "asgi")),
     server("uwsgi", "/uwsgi", command=uwsgi("--processes", "1")),
-    server("uwsgi with threads", "/uwsgi", command=uwsgi("--processes", "1", "--enable-threads")),
+    server("uwsgi with threads*", "/uwsgi", command=uwsgi("--processes", "1", "--enable-threads")),
     server("uwsgi master with threads", "/uwsgi", command=uwsgi("--master", "--processes", "2", "--enable-threads")),
 ]
 
