@@ -11,15 +11,17 @@ import httpx
 import requests
 import requests.auth
 
-from aries_auth import notebook, refused, settings, transport
-from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream
-from aries_auth.flight import drive, drive_async
-from aries_auth.origins import Origins
-from aries_auth.policy import REFRESH_MARGIN, TIMEOUT
-from aries_auth.settings import Client, ClientSecret, SecretSource
-from aries_auth.source import TokenSource
+from aries_auth import settings
+from aries_auth.api_call import resend
+from aries_auth.api_call.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream
+from aries_auth.api_call.origins import Origins
+from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
+from aries_auth.refresh.source import TokenSource
+from aries_auth.settings import Client, ClientSecret, SecretSource, report
+from aries_auth.singleflight.flight import drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Token
+from aries_auth.token_endpoint import retries
 
 try:
     # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
@@ -77,6 +79,8 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
     """
 
+    __module__ = "aries_auth"
+
     # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
     __slots__ = (
         "_api_origins",
@@ -127,7 +131,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if timeout is not TIMEOUT:
             self._timeout = settings.check_seconds("timeout", timeout)
         if token_client is not None:
-            transport.check_client(token_client)
+            retries.check_client(token_client)
         self._token_client = token_client
 
     # requests
@@ -161,7 +165,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if response.status_code != 401:
             return response
         ready = self._ready or self._prepare()
-        return refused.resend_with_requests(ready.source, ready.origins, response, bookmark, options)
+        return resend.resend_with_requests(ready.source, ready.origins, response, bookmark, options)
 
     # httpx and httpx2
 
@@ -175,13 +179,13 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         held = ready.hot.held
         now = time.time()
         if now >= held.fresh_until:
-            held = drive(ready.source.get(now, transport.library_of_request(request)))
+            held = drive(ready.source.get(now, retries.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
         stream = request.stream
         bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            resent = drive(refused.request_to_resend(ready.source, ready.origins, request, response, bookmark))
+            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, bookmark))
             if resent is None:
                 return
             response = yield resent
@@ -196,13 +200,13 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         held = ready.hot.held
         now = time.time()
         if now >= held.fresh_until:
-            held = await drive_async(ready.source.get(now, transport.library_of_request(request)))
+            held = await drive_async(ready.source.get(now, retries.library_of_request(request)))
         request.headers["Authorization"] = held.authorization
         stream = request.stream
         bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            steps = refused.request_to_resend(ready.source, ready.origins, request, response, bookmark)
+            steps = resend.request_to_resend(ready.source, ready.origins, request, response, bookmark)
             resent = await drive_async(steps)
             if resent is None:
                 return
@@ -276,4 +280,4 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
 
     def _repr_html_(self) -> str:
-        return notebook.table(self.token, self._profile, self._store)
+        return report.table(self.token, self._profile, self._store)

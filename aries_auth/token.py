@@ -66,6 +66,8 @@ class Token:
         ConfigurationError: a token that can't stand in a header, or a time that is no time.
     """
 
+    __module__ = "aries_auth"
+
     access_token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     token_type: str = "Bearer"

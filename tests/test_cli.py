@@ -109,7 +109,7 @@ def test_importing_the_package_installs_a_null_handler_and_no_other() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "import aries_auth.login; from aries_auth import login; assert callable(login)",
+        "import aries_auth.authorization; from aries_auth import login; assert callable(login)",
         "from aries_auth import AuthorizationCodeFlow; import aries_auth; assert callable(aries_auth.login)",
         "import aries_auth; assert set(aries_auth.__all__) <= set(dir(aries_auth))",
         "import aries_auth, sys; assert not {'requests', 'httpx'} & set(sys.modules)",

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aries_auth import Token, policy
-from aries_auth.policy import Held, Use, hold
+from aries_auth import Token
+from aries_auth.refresh import policy
+from aries_auth.refresh.policy import Held, Use, hold
+from aries_auth.token_endpoint import backoff
 
 NOW = 1_764_000_000.0
 
@@ -249,14 +251,14 @@ def test_patience_ends_while_a_living_token_can_still_be_used(lifetime: float, a
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_back_off_is_exponential_jittered_and_bounded(attempt: int, chance: float) -> None:
-    assert 0.25 <= policy.back_off(attempt, chance) <= 8
+    assert 0.25 <= backoff.back_off(attempt, chance) <= 8
     assert 0.5 <= policy.ahead_back_off(attempt, chance) <= 60
-    assert policy.back_off(attempt, 1.0) <= policy.back_off(attempt + 1, 1.0)
+    assert backoff.back_off(attempt, 1.0) <= backoff.back_off(attempt + 1, 1.0)
 
 
 def test_back_off_doubles_and_is_at_least_half_of_itself() -> None:
-    assert [policy.back_off(n, 1.0) for n in range(6)] == [0.5, 1, 2, 4, 8, 8]
-    assert policy.back_off(2, 0.0) == 1
+    assert [backoff.back_off(n, 1.0) for n in range(6)] == [0.5, 1, 2, 4, 8, 8]
+    assert backoff.back_off(2, 0.0) == 1
     assert [policy.ahead_back_off(n, 1.0) for n in (0, 1, 5, 6, 50)] == [1, 2, 32, 60, 60]
 
 
@@ -292,7 +294,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float, monkeypatc
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        assert policy.retry_after(value, NOW) == pytest.approx(seconds)
+        assert backoff.retry_after(value, NOW) == pytest.approx(seconds)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -300,7 +302,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float, monkeypatc
 
 @pytest.mark.parametrize("value", [None, "", " ", "soon", "-5", "1.5", "١٢", "0x10", "Mon, 99 Foo 2025", "1e3", "+5"])
 def test_a_retry_after_that_says_nothing_is_none(value: str | None) -> None:
-    assert policy.retry_after(value, NOW) is None
+    assert backoff.retry_after(value, NOW) is None
 
 
 dates = st.datetimes(timezones=st.just(timezone.utc)).map(lambda at: format_datetime(at, usegmt=True))
@@ -312,6 +314,6 @@ oddities = st.text("0123456789 :,+-GMTDecMonFri/.", max_size=40)
 @example("1 Jan 2025 00:00:00 +9999999", NOW)
 @example("Mon, 24 Nov 2025 16:01:30 -9959", NOW)
 def test_any_retry_after_is_none_or_a_bounded_wait(value: str, now: float) -> None:
-    wait = policy.retry_after(value, now)
+    wait = backoff.retry_after(value, now)
     assert wait is None or 0 <= wait <= 1e9
     assert wait is None or math.isfinite(wait)

@@ -27,10 +27,10 @@ from aries_auth import (
     Token,
     settings,
 )
-from aries_auth.oauth import Credentials
 from aries_auth.settings import Client, Origin, SecretSource
 from aries_auth.store import profile_path
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.protocol import Credentials
 from tests.leaks import assert_no_secret
 
 SECRET = "SECRET-planted-1"

@@ -21,8 +21,8 @@ import httpx
 import requests
 
 from aries_auth.auth import AriesAuth
+from aries_auth.authorization import login
 from aries_auth.errors import AriesAuthError
-from aries_auth.login import login
 from aries_auth.store import FileTokenStore
 from aries_auth.testing import AriesSandbox, fingerprint
 

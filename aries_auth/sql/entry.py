@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from aries_auth.errors import LockTimeout
-from aries_auth.flight import monotonic
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.trouble import PATIENCE, Kind, Trouble
 from aries_auth.store.document import encode
@@ -21,6 +21,8 @@ _POLL = 0.02
 
 class SQLEntry:
     """The row of a `SQLTokenStore` while it is locked."""
+
+    __module__ = "aries_auth.sql"
 
     def __init__(self, store: SQLTokenStore, row: RowLock) -> None:
         self._store = store

@@ -8,7 +8,7 @@ from typing import Callable
 
 from sqlalchemy import Connection
 
-from aries_auth.flight import monotonic
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.sql.database import Database, give_back, hold
 from aries_auth.sql.table import GrantTable, Reservation, isolation, restore
 from aries_auth.sql.trouble import Kind, Trouble, attempt

@@ -10,8 +10,7 @@ from typing import Any, Generator
 from sqlalchemy import URL, Engine
 
 from aries_auth.errors import ConfigurationError, LockTimeout, StoreError, printable
-from aries_auth.flight import monotonic
-from aries_auth.settings import check_seconds
+from aries_auth.singleflight.clock import check_seconds, monotonic
 from aries_auth.sql.database import Database
 from aries_auth.sql.entry import SQLEntry
 from aries_auth.sql.row import RowLock
@@ -40,6 +39,8 @@ class SQLTokenStore:
     Raises:
         ConfigurationError: a parameter is malformed, or the engine can hold no lock (asynchronous, in memory).
     """
+
+    __module__ = "aries_auth.sql"
 
     # What is shown of one that could not be made, in a traceback that prints locals.
     key: str = ""

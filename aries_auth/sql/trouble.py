@@ -14,7 +14,7 @@ from typing import Any, Callable, TypeVar
 from sqlalchemy import exc as sqlalchemy_errors
 
 from aries_auth.errors import printable
-from aries_auth.flight import monotonic
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Secret
 
 R = TypeVar("R")

@@ -7,3 +7,5 @@ from aries_auth.store.file import FileTokenStore, profile_path
 from aries_auth.store.protocol import StoreEntry, TokenStore, store_name
 
 __all__ = ["Cipher", "FileTokenStore", "StoreEntry", "TokenStore", "profile_path", "store_name"]
+
+Cipher.__module__ = StoreEntry.__module__ = TokenStore.__module__ = "aries_auth"  # what the docs call them

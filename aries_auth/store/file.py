@@ -39,6 +39,8 @@ class FileTokenStore:
         cipher: encrypts what is stored; anything with ``encrypt(bytes)`` and ``decrypt(bytes)``.
     """
 
+    __module__ = "aries_auth"
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -395,7 +395,7 @@ def test_an_endpoint_that_drips_does_not_outlast_the_time_in_all(
     drip_of: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.SENDING_TIME", 0.5)
+    monkeypatch.setattr("aries_auth.token_endpoint.backoff.SENDING_TIME", 0.5)
     aries.fail(drip=0.05, drip_of=drip_of)
     begun = time.monotonic()
     with pytest.raises(TokenRequestError) as caught:

@@ -21,8 +21,8 @@ import trio
 
 import aries_auth.auth  # noqa: F401 - the public names are loaded lazily
 from aries_auth import AriesAuth, FileTokenStore
-from aries_auth import attempt as sending
 from aries_auth.testing import AriesSandbox
+from aries_auth.token_endpoint import attempt as sending
 
 from .instants import AtInstant
 from .load import Load

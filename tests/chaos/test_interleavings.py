@@ -18,9 +18,9 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from aries_auth import LockTimeout, LoginRequired, Token
-from aries_auth.flight import Flight
-from aries_auth.renewal import Renewal, Why, Wish
+from aries_auth.refresh.refresher import Renewal, Why, Wish
 from aries_auth.settings import Client, SecretSource
+from aries_auth.singleflight.flight import Flight
 
 from .scheduler import Crash, Process, World, explore
 

@@ -26,9 +26,9 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from aries_auth import AriesAuthError, FileTokenStore, LoginRequired, Token, TokenRequestError
-from aries_auth.flight import FlightThread, drive
+from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import Client, SecretSource
-from aries_auth.source import TokenSource
+from aries_auth.singleflight.flight import FlightThread, drive
 from aries_auth.token import Secret
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]

@@ -11,7 +11,7 @@ import pytest
 fernet = pytest.importorskip("cryptography.fernet", reason="needs aries-auth[encryption]")
 
 from aries_auth import ConfigurationError, FileTokenStore, StoreError, Token  # noqa: E402
-from aries_auth.encryption import cipher_of_environment, rekey  # noqa: E402
+from aries_auth.settings.encryption import cipher_of_environment, rekey  # noqa: E402
 from aries_auth.sql import SQLTokenStore  # noqa: E402
 from tests.leaks import assert_no_secret  # noqa: E402
 

@@ -14,8 +14,9 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Generator, Generic, Tuple, TypeVar
 
-from aries_auth.crew import Crew, FlightThread, interpreter_ending, interruptible
 from aries_auth.errors import AriesAuthError, TokenRequestError
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.pool import Crew, FlightThread, interpreter_ending, interruptible
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -233,14 +234,6 @@ def _in_trio() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def monotonic(clock: Callable[[], float] = time.monotonic) -> float:
-    """The clock that waits are measured with.
-
-    Bound when this is defined: freezegun replaces `time.monotonic`, and what stands still is no measure of a wait.
-    """
-    return clock()
 
 
 _crew = Crew()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from aries_auth import oauth, transport
 from aries_auth.errors import LockTimeout, StoreError, TokenRequestError, printable
-from aries_auth.flight import Flight, monotonic
+from aries_auth.log import logger
 from aries_auth.settings import Client
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, store_name
 from aries_auth.token import Secret, Token
-
-logger = logging.getLogger("aries_auth")
+from aries_auth.token_endpoint import protocol, retries
 
 _LOCK_SLICE = 0.25
 _SAVE_ATTEMPTS = 3
@@ -61,24 +60,24 @@ class Exchange:
         logger.info("Logged in; the token is in %s", store_name(self.store))
         return token
 
-    def _send(self, credentials: oauth.Credentials, flight: Flight[Token]) -> Token:
-        request = oauth.code_request(self.token_url, credentials, self.code)
+    def _send(self, credentials: protocol.Credentials, flight: Flight[Token]) -> Token:
+        request = protocol.code_request(self.token_url, credentials, self.code)
         begun = monotonic()
-        outcome = transport.send(request, client=self.token_client, library="httpx", pause=flight.pause)
+        outcome = retries.send(request, client=self.token_client, library="httpx", pause=flight.pause)
         if outcome.error is not None or outcome.answer is None:
             raise _refused(outcome)
         return Token.from_response(
-            oauth.parse_answer(outcome.answer, request),
+            protocol.parse_answer(outcome.answer, request),
             now=self.now + (begun - self.at) + outcome.sent_after,
             client_id=credentials.client_id,
             redirect_uri=credentials.redirect_uri,
         )
 
 
-def _refused(outcome: transport.Outcome) -> TokenRequestError:
+def _refused(outcome: retries.Outcome) -> TokenRequestError:
     error = outcome.error
     assert error is not None  # noqa: S101
-    if outcome.answer is None or not oauth.is_grant_refused(outcome.answer):
+    if outcome.answer is None or not protocol.is_grant_refused(outcome.answer):
         return error
     return TokenRequestError(
         f"{error} Then start the login again: a code can be used once, within about ten minutes.",

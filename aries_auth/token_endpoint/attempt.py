@@ -19,9 +19,9 @@ import requests
 from urllib3 import HTTPResponse
 from urllib3.exceptions import NewConnectionError
 
-from aries_auth import oauth
 from aries_auth.errors import printable
-from aries_auth.oauth import Answer, TokenRequest
+from aries_auth.token_endpoint import protocol
+from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 _LARGEST_ANSWER = 1024 * 1024
 _LONGEST_CONNECT = 10.0
@@ -194,7 +194,7 @@ def _read(
             break
         if monotonic() > deadline:
             return Attempt(fault="the answer was not complete in time")
-    if fault and not oauth.is_later(status):
+    if fault and not protocol.is_later(status):
         return Attempt(fault=fault, retryable=False)
     # "Later" is said by the status; what page a gateway puts under it is no matter.
     return Attempt(Answer(status, known, b"" if fault else bytes(body)))
@@ -219,7 +219,7 @@ def _classified(exc: Exception, request: TokenRequest) -> Attempt:
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
         return Attempt(fault=fault, unsent=True)
     status = getattr(getattr(exc, "response", None), "status_code", 0)
-    if oauth.is_later(status):  # a client with an event hook that raises for status
+    if protocol.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
     bases = {base.__name__ for base in type(exc).__mro__}
     return Attempt(fault=fault, retryable=bool(bases & {"TimeoutException", "NetworkError", "RemoteProtocolError"}))

@@ -9,12 +9,11 @@ import logging
 import math
 
 from aries_auth.errors import AriesAuthError, LockTimeout, LoginRequired
-from aries_auth.flight import monotonic
+from aries_auth.log import logger
+from aries_auth.refresh.request import Why, Wish
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Token
-from aries_auth.wish import Why, Wish
-
-logger = logging.getLogger("aries_auth")
 
 _LOGIN_DUE = 3 * 86400.0
 _WARN_EVERY = 86400.0

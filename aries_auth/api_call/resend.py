@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, Mapping
 
 import requests
 
-from aries_auth import transport
-from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.api_call.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.api_call.origins import Origins
 from aries_auth.errors import ConfigurationError, LoginRequired
-from aries_auth.flight import Steps, drive
-from aries_auth.origins import Origins
-from aries_auth.policy import Held
-from aries_auth.source import TokenSource
+from aries_auth.log import logger
+from aries_auth.refresh.policy import Held
+from aries_auth.refresh.source import TokenSource
+from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
-
-logger = logging.getLogger("aries_auth")
+from aries_auth.token_endpoint import retries
 
 
 def resend_with_requests(
@@ -77,7 +75,7 @@ def request_to_resend(
     sent = _bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    held = yield from _renewed(source, sent, transport.library_of_request(refused))
+    held = yield from _renewed(source, sent, retries.library_of_request(refused))
     if held is None:
         return None
     kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)

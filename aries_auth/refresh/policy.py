@@ -1,4 +1,4 @@
-"""The decisions, pure: use a token, refresh it ahead or wait; resend a refused call or hand it back; back-off.
+"""The decisions, pure: use a token, refresh it ahead or wait; resend a refused call or hand it back.
 
 Instants are Unix time in seconds and are passed in; nothing here reads a clock.
 """
@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import enum
 import math
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 
 from aries_auth.token import Token
 
 REFRESH_MARGIN = 300.0
 TIMEOUT = 30.0
 SPREAD = 0.1
-SENDING_TIME = 30.0
-LONGEST_REMEMBERED = 60.0
-VERDICT_REMEMBERED = 1.0
 SAVE_INTERVAL = 1.0
 
 _LONGEST_LAST_CALL = 10.0
 _LONGEST_YOUTH = 30.0
-_FIRST_BACK_OFF = 0.5
-_LONGEST_BACK_OFF = 8.0
 _FIRST_AHEAD_BACK_OFF = 1.0
 _LONGEST_AHEAD_BACK_OFF = 60.0
-_ABSURD_WAIT = 1e9
 
 
 class Use(enum.Enum):
@@ -138,11 +130,6 @@ def patience(held: Held | None, *, now: float, timeout: float) -> float:
     return max(0.0, min(timeout, left - min(0.25, left / 4)))
 
 
-def back_off(attempt: int, chance: float) -> float:
-    """Seconds before the next attempt of one token request: exponential, jittered by `chance` (0 to 1)."""
-    return min(_LONGEST_BACK_OFF, _FIRST_BACK_OFF * 2.0 ** min(attempt, 10)) * (0.5 + chance / 2)
-
-
 def ahead_back_off(failures: int, chance: float) -> float:
     """Seconds before the next background refresh after so many failed ones, jittered by `chance` (0 to 1)."""
     longest = min(_LONGEST_AHEAD_BACK_OFF, _FIRST_AHEAD_BACK_OFF * 2.0 ** min(failures, 10))
@@ -152,19 +139,3 @@ def ahead_back_off(failures: int, chance: float) -> float:
 def look_again(held: Held, now: float) -> float:
     """Seconds after which to look at the store again while another process refreshes."""
     return min(1.0, max(0.05, (held.last_call_at - now) / 4))
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """The seconds of a ``Retry-After`` (RFC 9110 section 10.2.3: seconds or a date), or None where it says nothing."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), _ABSURD_WAIT)
-    try:
-        date = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    if date.tzinfo is None:  # without a zone, or with "-0000": HTTP's dates are UTC, not this machine's time
-        date = date.replace(tzinfo=timezone.utc)
-    return min(max(0.0, date.timestamp() - now), _ABSURD_WAIT)

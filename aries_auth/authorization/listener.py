@@ -6,7 +6,6 @@ clients hold up nobody. Requests are never logged: their query may hold a code.
 
 from __future__ import annotations
 
-import logging
 import selectors
 import socket
 import time
@@ -15,16 +14,15 @@ from functools import partial
 from typing import Callable
 from urllib.parse import urlsplit
 
-from aries_auth import oauth
+from aries_auth.authorization import pages
+from aries_auth.authorization.callback_request import Authority, Request, parse_head
+from aries_auth.authorization.pages import Page
+from aries_auth.authorization.sockets import open_sockets
 from aries_auth.errors import AuthorizationError
-from aries_auth.flight import monotonic
-from aries_auth.login import pages
-from aries_auth.login.pages import Page
-from aries_auth.login.request import Authority, Request, parse_head
-from aries_auth.login.sockets import open_sockets
+from aries_auth.log import logger
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Secret
-
-logger = logging.getLogger("aries_auth")
+from aries_auth.token_endpoint import protocol
 
 MOST_CONNECTIONS = 8
 CONNECTION_TIME = 5.0
@@ -220,7 +218,7 @@ class Listener:
             return 405
         if request.path != self._path:
             return 404
-        return None if oauth.state_matches(oauth.callback_pairs(request.query), self._state) else 400
+        return None if protocol.state_matches(protocol.callback_pairs(request.query), self._state) else 400
 
     def _address(self, connection: _Connection) -> Secret:
         target = bytes(connection.received).split(b" ", 2)[1].decode("ascii")

@@ -11,17 +11,19 @@ import threading
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from aries_auth import oauth, policy, transport
-from aries_auth.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
-from aries_auth.flight import Flight, monotonic
-from aries_auth.policy import Held, Hot
-from aries_auth.saving import Saver
+from aries_auth.refresh import policy
+from aries_auth.refresh.events import Watch
+from aries_auth.refresh.pending_save import Saver
+from aries_auth.refresh.policy import Held, Hot
+from aries_auth.refresh.request import Why, Wish
 from aries_auth.settings import Client
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.watch import Watch
-from aries_auth.wish import Why, Wish
+from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
 
 _LOCK_SLICE = 0.25
 _NEVER_FRESH = Held(Token("none"), "", -math.inf, -math.inf, -math.inf)
@@ -207,14 +209,14 @@ class Renewal:
         spent = self._refreshable(wish)
         credentials = self._client.credentials(spent)
         entry.reserve()
-        request = oauth.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
+        request = protocol.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
         self._own_client()
         self._begun = begun = monotonic()
-        outcome = transport.send(request, client=self._token_client, library=wish.library, pause=flight.pause)
+        outcome = retries.send(request, client=self._token_client, library=wish.library, pause=flight.pause)
         if outcome.error is not None or outcome.answer is None:
             return self._refused(wish, entry, spent, outcome)
         token = Token.from_response(
-            oauth.parse_answer(outcome.answer, request),
+            protocol.parse_answer(outcome.answer, request),
             now=wish.now + (begun - wish.at) + outcome.sent_after,
             previous=spent,
             client_id=credentials.client_id,
@@ -231,10 +233,10 @@ class Renewal:
             self._client_owner = os.getpid()
             drop_inherited_connections(self._token_client)
 
-    def _refused(self, wish: Wish, entry: StoreEntry, spent: Token, outcome: transport.Outcome) -> Held:
+    def _refused(self, wish: Wish, entry: StoreEntry, spent: Token, outcome: retries.Outcome) -> Held:
         error, answer = outcome.error, outcome.answer
         assert error is not None  # noqa: S101
-        if answer is None or not oauth.is_grant_refused(answer):
+        if answer is None or not protocol.is_grant_refused(answer):
             if outcome.remember:
                 self._remembered = _Remembered(error, monotonic() + outcome.remember)
             raise error

@@ -13,10 +13,10 @@ from typing import Any, Callable, NamedTuple
 import httpx
 import requests
 
-from aries_auth import oauth, policy
-from aries_auth.attempt import Attempt, exchange
 from aries_auth.errors import ConfigurationError, TokenRequestError, printable
-from aries_auth.oauth import Answer, TokenRequest
+from aries_auth.token_endpoint import backoff, protocol
+from aries_auth.token_endpoint.attempt import Attempt, exchange
+from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
 _LEAST_TIME = 3.0
@@ -98,7 +98,7 @@ def send(
     """
     library = library_of(client, library)
     start = monotonic()
-    deadline = start + policy.SENDING_TIME
+    deadline = start + backoff.SENDING_TIME
     number = 0
     while True:
         if not pause(0.0):
@@ -106,14 +106,14 @@ def send(
         sent_after = monotonic() - start
         attempt = _bounded(request, client, library, deadline - monotonic())
         answer = attempt.answer
-        if answer is not None and not oauth.is_later(answer.status_code):
+        if answer is not None and not protocol.is_later(answer.status_code):
             return _concluded(answer, request, sent_after)
         if answer is None and not attempt.unsent:
             return Outcome(_no_answer(request, attempt), sent_after=sent_after)
-        wait = policy.retry_after(answer.headers.get("retry-after"), wall()) if answer is not None else None
+        wait = backoff.retry_after(answer.headers.get("retry-after"), wall()) if answer is not None else None
         left = deadline - monotonic() - _LEAST_TIME
         # The back-off holds under a Retry-After of nothing, or of a date that has passed.
-        delay = max(wait or 0.0, min(policy.back_off(number, chance()), left))
+        delay = max(wait or 0.0, min(backoff.back_off(number, chance()), left))
         if not attempt.retryable or delay > left or delay <= 0 or not pause(delay):
             return _given_up(request, attempt, sent_after, wait)
         number += 1
@@ -122,15 +122,15 @@ def send(
 def _concluded(answer: Answer, request: TokenRequest, sent_after: float) -> Outcome:
     if 200 <= answer.status_code < 300:
         return Outcome(None, answer, sent_after)
-    remember = policy.VERDICT_REMEMBERED if oauth.is_verdict(answer) else 0.0
-    return Outcome(oauth.refusal(answer, request), answer, sent_after, remember)
+    remember = backoff.VERDICT_REMEMBERED if protocol.is_verdict(answer) else 0.0
+    return Outcome(protocol.refusal(answer, request), answer, sent_after, remember)
 
 
 def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: float | None) -> Outcome:
     if attempt.answer is None:
         return Outcome(_no_answer(request, attempt), sent_after=sent_after)
-    remember = 0.0 if wait is None else min(wait, policy.LONGEST_REMEMBERED)
-    return Outcome(oauth.refusal(attempt.answer, request), attempt.answer, sent_after, remember)
+    remember = 0.0 if wait is None else min(wait, backoff.LONGEST_REMEMBERED)
+    return Outcome(protocol.refusal(attempt.answer, request), attempt.answer, sent_after, remember)
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
@@ -162,4 +162,4 @@ def _bounded(request: TokenRequest, client: Any, library: str, seconds: float) -
     except RuntimeError:
         run()  # no more threads, or (in Python 3.12) none once the main thread has ended
     done.wait(seconds + 0.5)
-    return attempts[0] if attempts else Attempt(fault=f"no answer within {policy.SENDING_TIME:g} s")
+    return attempts[0] if attempts else Attempt(fault=f"no answer within {backoff.SENDING_TIME:g} s")

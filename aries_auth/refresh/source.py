@@ -13,15 +13,16 @@ import weakref
 from functools import partial
 from typing import Any
 
-from aries_auth import policy
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
-from aries_auth.flight import Flight, Steps, monotonic
-from aries_auth.policy import Held, Use
-from aries_auth.renewal import Renewal
+from aries_auth.refresh import policy
+from aries_auth.refresh.policy import Held, Use
+from aries_auth.refresh.refresher import Renewal
+from aries_auth.refresh.request import Why, Wish
 from aries_auth.settings import Client
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight, Steps
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
-from aries_auth.wish import Why, Wish
 
 # Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from aries_auth import policy
-from aries_auth.flight import monotonic
+from aries_auth.refresh import policy
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token
 
 

@@ -15,11 +15,11 @@ import requests
 
 from aries_auth import settings
 from aries_auth.auth import AriesAuth
+from aries_auth.authorization import pages
+from aries_auth.authorization.flow import AuthorizationCodeFlow
+from aries_auth.authorization.listener import Listener
+from aries_auth.authorization.sockets import loopback_authority
 from aries_auth.errors import AuthorizationError
-from aries_auth.login import pages
-from aries_auth.login.flow import AuthorizationCodeFlow
-from aries_auth.login.listener import Listener
-from aries_auth.login.sockets import loopback_authority
 from aries_auth.settings import ClientSecret, SecretSource
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret

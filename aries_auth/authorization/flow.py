@@ -14,13 +14,15 @@ from typing import Sequence
 import httpx
 import requests
 
-from aries_auth import oauth, settings, transport
+from aries_auth import settings
+from aries_auth.authorization.code_exchange import Exchange
 from aries_auth.errors import ConfigurationError, TokenRequestError
-from aries_auth.flight import Flight, Steps, drive, drive_async, monotonic
-from aries_auth.login.exchange import Exchange
 from aries_auth.settings import Client, ClientSecret, SecretSource
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint import protocol, retries
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")  # RFC 6749 section 3.3
 _STATE = re.compile(r"[\x20-\x7e]+\Z")  # RFC 6749 appendix A.5
@@ -47,6 +49,8 @@ class AuthorizationCodeFlow:
         ConfigurationError: a parameter is malformed.
         InsecureTransportError: an endpoint is plain http and no loopback address.
     """
+
+    __module__ = "aries_auth"
 
     # For the repr of one that its constructor refused, which a traceback with local variables shows.
     _client = Client(None, SecretSource(None), None)
@@ -75,7 +79,7 @@ class AuthorizationCodeFlow:
         self._scope = _check_scope(scope)
         self._authorize_url = None if authorize_url is None else settings.check_endpoint("authorize_url", authorize_url)
         self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
-        transport.check_client(token_client)
+        retries.check_client(token_client)
         self._token_client = token_client
         self._timeout = settings.check_seconds("timeout", timeout)
 
@@ -86,7 +90,7 @@ class AuthorizationCodeFlow:
             ConfigurationError: client_id or redirect_uri is missing.
         """
         state = secrets.token_urlsafe(32)
-        url = oauth.authorization_url(
+        url = protocol.authorization_url(
             settings.authorize_url(self._authorize_url),
             client_id=_needed("client_id", self._client.client_id),
             redirect_uri=self._redirect_uri(),
@@ -137,7 +141,7 @@ class AuthorizationCodeFlow:
         _check_state(state)
         client_id, redirect_uri = _needed("client_id", self._client.client_id), self._redirect_uri()
         exchange = Exchange(
-            code=oauth.parse_callback(response, redirect_uri=redirect_uri, state=state),
+            code=protocol.parse_callback(response, redirect_uri=redirect_uri, state=state),
             client=Client(client_id, self._client.client_secret, redirect_uri),
             token_url=settings.token_url(self._token_url),
             token_client=self._token_client,
@@ -195,7 +199,7 @@ def _check_state(state: object) -> None:
 
 def _check_scope(scope: object) -> str:
     is_sequence = isinstance(scope, Sequence) and all(isinstance(item, str) for item in scope)  # pyright: ignore[reportUnknownVariableType]
-    joined = oauth.join_scope(scope) if is_sequence else ""  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    joined = protocol.join_scope(scope) if is_sequence else ""  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     if joined and all(_SCOPE.match(word) for word in joined.split(" ")):
         return joined
     raise ConfigurationError(

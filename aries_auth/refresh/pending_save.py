@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import ExitStack, suppress
 from threading import Lock
 from typing import Callable, NamedTuple
 
-from aries_auth import policy
-from aries_auth.flight import Flight, monotonic
+from aries_auth.log import logger
+from aries_auth.refresh import policy
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, store_name
 from aries_auth.token import Token
-
-logger = logging.getLogger("aries_auth")
 
 _LOCK_WAIT = 0.25
 _SAVING_AGAIN = 30.0

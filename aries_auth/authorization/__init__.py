@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aries_auth.login.flow import AuthorizationCodeFlow
-from aries_auth.login.setup import login
+from aries_auth.authorization.flow import AuthorizationCodeFlow
+from aries_auth.authorization.setup import login
 
 __all__ = ["AuthorizationCodeFlow", "login"]
+
+login.__module__ = "aries_auth"  # what the docs call it

@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from aries_auth.authorization.callback_request import Authority, parse_authority
 from aries_auth.errors import ConfigurationError
-from aries_auth.login.request import Authority, parse_authority
 from aries_auth.settings import is_loopback
 
 _BACKLOG = 64
