@@ -13,11 +13,11 @@ import requests.auth
 
 from aries_auth import settings
 from aries_auth.api_call import resend
-from aries_auth.api_call.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream
+from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body, position_of_stream
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
-from aries_auth.settings import Client, ClientSecret, SecretSource, report
+from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
 from aries_auth.singleflight.flight import drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Token
@@ -35,7 +35,7 @@ else:
     _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
 
 _FIRST_READY = "first ready"
-_FROM_ENVIRONMENT = Client(None, SecretSource(None), None)
+_FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
 # The streams over bytes, which most requests have; told here without a call, since every request comes this way.
 _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
@@ -43,11 +43,11 @@ _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 class _Ready:
     """What a first call works out from parameters and environment, and every later one uses."""
 
-    __slots__ = ("hot", "keys", "origins", "prefixes", "source")
+    __slots__ = ("keys", "origins", "prefixes", "slot", "source")
 
     def __init__(self, source: TokenSource, origins: Origins) -> None:
         self.source = source
-        self.hot = source.hot
+        self.slot = source.slot
         self.origins = origins
         self.prefixes = origins.prefixes
         self.keys = origins.keys
@@ -148,24 +148,24 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         url = r.url or ""
         if not url.startswith(ready.prefixes) and not ready.origins.admit(url):
             return r
-        held = ready.hot.held
+        cached = ready.slot.cached
         now = time.time()
-        if now >= held.fresh_until:
-            held = drive(ready.source.get(now, "requests"))
-        r.headers["Authorization"] = held.authorization
+        if now >= cached.fresh_until:
+            cached = drive(ready.source.get(now, "requests"))
+        r.headers["Authorization"] = cached.authorization
         if r.body is None:
             r.hooks["response"].append(self._on_response)
         else:
-            r.hooks["response"].append(partial(self._on_response, bookmark=bookmark_of_body(r.body)))
+            r.hooks["response"].append(partial(self._on_response, position=position_of_body(r.body)))
         return r
 
     def _on_response(
-        self, response: requests.Response, bookmark: Bookmark | None = None, **options: Any
+        self, response: requests.Response, position: BodyPosition | None = None, **options: Any
     ) -> requests.Response:
         if response.status_code != 401:
             return response
         ready = self._ready or self._prepare()
-        return resend.resend_with_requests(ready.source, ready.origins, response, bookmark, options)
+        return resend.resend_with_requests(ready.source, ready.origins, response, position, options)
 
     # httpx and httpx2
 
@@ -176,16 +176,16 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.hot.held
+        cached = ready.slot.cached
         now = time.time()
-        if now >= held.fresh_until:
-            held = drive(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = held.authorization
+        if now >= cached.fresh_until:
+            cached = drive(ready.source.get(now, retries.library_of_request(request)))
+        request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
+        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, bookmark))
+            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
             if resent is None:
                 return
             response = yield resent
@@ -197,16 +197,16 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.hot.held
+        cached = ready.slot.cached
         now = time.time()
-        if now >= held.fresh_until:
-            held = await drive_async(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = held.authorization
+        if now >= cached.fresh_until:
+            cached = await drive_async(ready.source.get(now, retries.library_of_request(request)))
+        request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
+        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
         response, resent = (yield request), None
         while response.status_code == 401 and response.request is not resent:
-            steps = resend.request_to_resend(ready.source, ready.origins, request, response, bookmark)
+            steps = resend.request_to_resend(ready.source, ready.origins, request, response, position)
             resent = await drive_async(steps)
             if resent is None:
                 return

@@ -458,7 +458,7 @@ class TestFork:
             auth = make_auth()
             def fresh_until():
                 auth.get_token()
-                return auth._ready.source.hot.held.fresh_until
+                return auth._ready.source.slot.cached.fresh_until
             print(fresh_until(), flush=True)
             child = os.fork()
             if not child:

@@ -141,8 +141,8 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
     unclosable.full = False
     wait_until(lambda: saved(store) == token)
     assert auth._ready is not None
-    hot = auth._ready.source.hot
-    wait_until(lambda: hot.held.token.access_token == token)
+    slot = auth._ready.source.slot
+    wait_until(lambda: slot.cached.token.access_token == token)
 
 
 def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(

@@ -12,7 +12,7 @@ import requests
 from aries_auth.token_endpoint.retries import type_library
 
 
-class Bookmark:
+class BodyPosition:
     """Where a body stood before it was sent for the first time."""
 
     __slots__ = ("_positions", "_replayable")
@@ -31,19 +31,19 @@ class Bookmark:
         return self._replayable
 
 
-WHOLE = Bookmark(replayable=True)
-_ONCE = Bookmark(replayable=False)
+WHOLE = BodyPosition(replayable=True)
+_ONCE = BodyPosition(replayable=False)
 
 
-def bookmark_of_body(body: Any) -> Bookmark:
-    """The bookmark of the body of a requests.PreparedRequest."""
+def position_of_body(body: Any) -> BodyPosition:
+    """The position of the body of a requests.PreparedRequest."""
     if body is None or isinstance(body, (bytes, bytearray, str)):
         return WHOLE
-    return _bookmark(body)
+    return _position(body)
 
 
-def bookmark_of_stream(stream: Any) -> Bookmark:
-    """The bookmark of the stream of an httpx or httpx2 request.
+def position_of_stream(stream: Any) -> BodyPosition:
+    """The position of the stream of an httpx or httpx2 request.
 
     What a stream holds is looked at, be it bytes, or a file or an iterable that the caller gave: neither library has a
     public way to ask.
@@ -54,17 +54,17 @@ def bookmark_of_stream(stream: Any) -> Bookmark:
         files = [getattr(field, "file", b"") for field in getattr(stream, "fields", ())]
         return WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
     held = [value for value in _held_by(stream) if not isinstance(value, (bool, int))]
-    return _bookmark(held[0]) if len(held) == 1 else _ONCE
+    return _position(held[0]) if len(held) == 1 else _ONCE
 
 
 def _held_by(stream: Any) -> Iterator[Any]:
     yield from getattr(stream, "__dict__", {}).values()
 
 
-def _bookmark(body: Any) -> Bookmark:
+def _position(body: Any) -> BodyPosition:
     if _is_seekable(body):
         try:
-            return Bookmark(replayable=True, positions=((body, body.tell()),))
+            return BodyPosition(replayable=True, positions=((body, body.tell()),))
         except (OSError, ValueError, AttributeError):
             return _ONCE
     if (
@@ -74,7 +74,7 @@ def _bookmark(body: Any) -> Bookmark:
     ):
         return _ONCE
     # A list, say, gives a new iterator each time.
-    return Bookmark(replayable=isinstance(body, (collections.abc.Iterable, collections.abc.AsyncIterable)))
+    return BodyPosition(replayable=isinstance(body, (collections.abc.Iterable, collections.abc.AsyncIterable)))
 
 
 def _is_seekable(file: Any) -> bool:

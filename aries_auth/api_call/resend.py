@@ -7,11 +7,11 @@ from typing import Any, Mapping
 
 import requests
 
-from aries_auth.api_call.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream, drain
+from aries_auth.api_call.body import WHOLE, BodyPosition, drain, position_of_body, position_of_stream
 from aries_auth.api_call.origins import Origins
 from aries_auth.errors import ConfigurationError, LoginRequired
 from aries_auth.log import logger
-from aries_auth.refresh.policy import Held
+from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
@@ -22,7 +22,7 @@ def resend_with_requests(
     source: TokenSource,
     origins: Origins,
     response: requests.Response,
-    bookmark: Bookmark | None,
+    position: BodyPosition | None,
     options: Mapping[str, Any],
 ) -> requests.Response:
     """The answer to the call sent once more, or the 401 itself where that can't be.
@@ -31,7 +31,7 @@ def resend_with_requests(
         source: where the next token comes from.
         origins: where a token may go.
         response: the 401.
-        bookmark: that of the call's body, where it had one when it was sent for the first time.
+        position: that of the call's body, where it had one when it was sent for the first time.
         options: what requests sent it with.
     """
     request, connection = response.request, getattr(response, "connection", None)
@@ -40,18 +40,18 @@ def resend_with_requests(
     if sent is None or not origins.cover(request.url or ""):
         return response
     try:
-        held = drive(_renewed(source, sent, "requests"))
+        cached = drive(_renewed(source, sent, "requests"))
     except BaseException:
         response.close()
         raise
-    # The bookmark is that of the first hop; a redirect may have dropped the body.
-    kept = WHOLE if request.body is None else bookmark or bookmark_of_body(request.body)
-    if held is None or connection is None or not kept.rewind():
+    # The position is that of the first hop; a redirect may have dropped the body.
+    kept = WHOLE if request.body is None else position or position_of_body(request.body)
+    if cached is None or connection is None or not kept.rewind():
         return response
     drain(response)
     # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
     response.request = request.copy()
-    request.headers["Authorization"] = held.authorization
+    request.headers["Authorization"] = cached.authorization
     resent: requests.Response = connection.send(request, **options)
     resent.history.append(response)
     resent.request = request
@@ -59,7 +59,7 @@ def resend_with_requests(
 
 
 def request_to_resend(
-    source: TokenSource, origins: Origins, request: Any, response: Any, bookmark: Bookmark
+    source: TokenSource, origins: Origins, request: Any, response: Any, position: BodyPosition
 ) -> Steps[Any]:
     """Steps to the request that an auth flow of httpx sends again, with the next token; None: hand the 401 back.
 
@@ -68,33 +68,33 @@ def request_to_resend(
         origins: where a token may go.
         request: the call's first request.
         response: the 401.
-        bookmark: that of the first request's body.
+        position: that of the first request's body.
     """
     # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
     refused = response.request
     sent = _bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    held = yield from _renewed(source, sent, retries.library_of_request(refused))
-    if held is None:
+    cached = yield from _renewed(source, sent, retries.library_of_request(refused))
+    if cached is None:
         return None
-    kept = bookmark if refused.stream is request.stream else bookmark_of_stream(refused.stream)
+    kept = position if refused.stream is request.stream else position_of_stream(refused.stream)
     if not kept.rewind():
         return None
-    refused.headers["Authorization"] = held.authorization
+    refused.headers["Authorization"] = cached.authorization
     return refused
 
 
-def _renewed(source: TokenSource, sent: Secret, library: str) -> Steps[Held | None]:
+def _renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
     """Steps to the token to resend with; None where the 401 has to be handed back."""
     try:
-        held = yield from source.renew(sent, time.time(), library)
+        cached = yield from source.renew(sent, time.time(), library)
     except (LoginRequired, ConfigurationError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
         logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
         return None
-    return None if Secret(held.token.access_token) == sent else held
+    return None if Secret(cached.token.access_token) == sent else cached
 
 
 def _bearer(header: Any) -> Secret | None:

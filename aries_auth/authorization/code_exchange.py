@@ -8,7 +8,7 @@ from typing import Any
 
 from aries_auth.errors import LockTimeout, StoreError, TokenRequestError, printable
 from aries_auth.log import logger
-from aries_auth.settings import Client
+from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, store_name
@@ -21,7 +21,7 @@ _SAVE_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
-class Exchange:
+class CodeExchange:
     """One exchange of an authorization code (RFC 6749 section 4.1.3).
 
     Attributes:
@@ -35,7 +35,7 @@ class Exchange:
     """
 
     code: Secret
-    client: Client
+    client: ClientCredentials
     token_url: str
     token_client: Any = field(repr=False)
     store: TokenStore | None

@@ -15,9 +15,9 @@ import httpx
 import requests
 
 from aries_auth import settings
-from aries_auth.authorization.code_exchange import Exchange
+from aries_auth.authorization.code_exchange import CodeExchange
 from aries_auth.errors import ConfigurationError, TokenRequestError
-from aries_auth.settings import Client, ClientSecret, SecretSource
+from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
@@ -53,7 +53,7 @@ class AuthorizationCodeFlow:
     __module__ = "aries_auth"
 
     # For the repr of one that its constructor refused, which a traceback with local variables shows.
-    _client = Client(None, SecretSource(None), None)
+    _client = ClientCredentials(None, SecretSource(None), None)
     _scope = ""
 
     def __init__(
@@ -71,7 +71,7 @@ class AuthorizationCodeFlow:
         # The secret goes first: what is refused below is raised from a frame that no longer holds it.
         secret, client_secret = SecretSource(client_secret), None
         secret.check()
-        self._client = Client(
+        self._client = ClientCredentials(
             settings.check_text("client_id", client_id),
             secret,
             None if redirect_uri is None else settings.check_redirect_uri(redirect_uri),
@@ -140,9 +140,9 @@ class AuthorizationCodeFlow:
             raise ConfigurationError("authorization_response must be a text: the whole address of the callback.")
         _check_state(state)
         client_id, redirect_uri = _needed("client_id", self._client.client_id), self._redirect_uri()
-        exchange = Exchange(
+        exchange = CodeExchange(
             code=protocol.parse_callback(response, redirect_uri=redirect_uri, state=state),
-            client=Client(client_id, self._client.client_secret, redirect_uri),
+            client=ClientCredentials(client_id, self._client.client_secret, redirect_uri),
             token_url=settings.token_url(self._token_url),
             token_client=self._token_client,
             store=None if store is None else settings.resolve_store(None, store),

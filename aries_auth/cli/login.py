@@ -102,9 +102,9 @@ def login(
 
 
 def _report(token: Token | None, where: str, *, secret_was_typed: bool) -> None:
-    from aries_auth.cli.token import lives  # noqa: PLC0415
+    from aries_auth.cli.token import lifetimes  # noqa: PLC0415
 
-    says = "" if token is None else f"; {lives(token, time.time())}"
+    says = "" if token is None else f"; {lifetimes(token, time.time())}"
     say(f"logged in, and the token is in {where}{says}", color="green")
     if secret_was_typed:
         say("programs that keep it fresh need the secret, too: $ARIES_CLIENT_SECRET, or a file named by "

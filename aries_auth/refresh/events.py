@@ -10,7 +10,7 @@ import math
 
 from aries_auth.errors import AriesAuthError, LockTimeout, LoginRequired
 from aries_auth.log import logger
-from aries_auth.refresh.request import Why, Wish
+from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Token
@@ -32,7 +32,7 @@ class Watch:
         self._login_command = login_command
         self._warned_at = -math.inf
 
-    def refreshed(self, wish: Wish, begun: float) -> None:
+    def refreshed(self, wish: RefreshRequest, begun: float) -> None:
         """A refresh has brought a token; `begun` is when its request was sent, on the clock of `monotonic`."""
         fields = self._fields(wish, begun, "refreshed")
         logger.info("Refreshed the token in %s (%s)", store_name(self._store), wish.why.value, extra=fields)
@@ -43,13 +43,13 @@ class Watch:
         fields = {"event": "adoption", "store": where}
         logger.debug("Adopted the token that somebody else saved in %s", where, extra=fields)
 
-    def failed(self, wish: Wish, begun: float | None, error: Exception) -> None:
+    def failed(self, wish: RefreshRequest, begun: float | None, error: Exception) -> None:
         """A refresh has brought none; `begun` is None where no request was sent.
 
         Loud where no caller gets the error, since a living token serves them all.
         """
         where = store_name(self._store)
-        if wish.why is Why.AHEAD and isinstance(error, LockTimeout):
+        if wish.why is Reason.AHEAD and isinstance(error, LockTimeout):
             text = "Another holder of the lock of %s refreshes; the store is looked at again shortly"
             logger.debug(text, where, extra=self._fields(wish, begun, "busy"))
             return
@@ -81,7 +81,7 @@ class Watch:
         )
 
     def _fields(
-        self, wish: Wish, begun: float | None, outcome: str, error: Exception | None = None
+        self, wish: RefreshRequest, begun: float | None, outcome: str, error: Exception | None = None
     ) -> dict[str, object]:
         return {
             "event": "refresh",

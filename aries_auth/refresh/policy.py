@@ -29,7 +29,7 @@ class Use(enum.Enum):
     WAIT = "wait for the next one"
 
 
-class Held:
+class CachedToken:
     """A token in memory with the instants at which what to do with it changes; never altered.
 
     The header value is made once, so that the hot path compares one float and sets one header.
@@ -52,24 +52,26 @@ class Held:
             return Use.NOW
         return Use.AHEAD if now < self.last_call_at else Use.WAIT
 
-    def lives(self, now: float) -> bool:
+    def is_alive(self, now: float) -> bool:
         """Whether the token can still be used at `now`; one whose expiry is not known always can."""
         return now < self.expires_at
 
     def __repr__(self) -> str:
-        return f"Held({self.token!r}, fresh_until={self.fresh_until!r})"
+        return f"CachedToken({self.token!r}, fresh_until={self.fresh_until!r})"
 
 
-class Hot:
-    """Where the hot path looks: `held` is the token in memory, or one that is never fresh while there is work to do."""
+class CacheSlot:
+    """What every request reads. While a save is pending it holds an expired sentinel: that forces the slow path."""
 
-    __slots__ = ("held",)
+    __slots__ = ("cached",)
 
-    def __init__(self, held: Held) -> None:
-        self.held = held
+    def __init__(self, cached: CachedToken) -> None:
+        self.cached = cached
 
 
-def hold(token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None) -> Held:
+def cache(
+    token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None
+) -> CachedToken:
     """The token with its windows (DESIGN section 3, "Refresh ahead").
 
     Args:
@@ -83,7 +85,7 @@ def hold(token: Token, *, now: float, refresh_margin: float, spread: float, pred
     authorization = f"Bearer {token.access_token}"
     expires_at = token.expires_at
     if expires_at is None:
-        return Held(token, authorization, math.inf, math.inf, math.inf)
+        return CachedToken(token, authorization, math.inf, math.inf, math.inf)
     lifetime = None if token.obtained_at is None else max(0.0, expires_at - token.obtained_at)
     margin = refresh_margin if lifetime is None else min(refresh_margin, lifetime / 4)
     last_call = _LONGEST_LAST_CALL if lifetime is None else min(_LONGEST_LAST_CALL, lifetime / 10)
@@ -91,7 +93,7 @@ def hold(token: Token, *, now: float, refresh_margin: float, spread: float, pred
     last_call_at = max(fresh_until, expires_at - last_call)
     if predecessor is not None and (predecessor.access_token == token.access_token or now >= fresh_until):
         fresh_until = min(last_call_at, max(fresh_until, now + (expires_at - now) / 2))
-    return Held(token, authorization, fresh_until, last_call_at, expires_at)
+    return CachedToken(token, authorization, fresh_until, last_call_at, expires_at)
 
 
 def is_young(token: Token, now: float) -> bool:
@@ -108,25 +110,25 @@ def is_newer(stored: Token, memory: Token, *, now: float) -> bool:
     """Whether a stored token that differs replaces the one in memory, whatever two hosts' clocks say."""
     if stored == memory:
         return False
-    return lives(stored, now) or not lives(memory, now)
+    return is_alive(stored, now) or not is_alive(memory, now)
 
 
-def lives(token: Token, now: float) -> bool:
+def is_alive(token: Token, now: float) -> bool:
     """Whether the access token has not expired, as far as is known."""
     return token.expires_at is None or now < token.expires_at
 
 
-def refresh_token_lives(token: Token, now: float) -> bool:
+def is_refresh_token_alive(token: Token, now: float) -> bool:
     """Whether there is a refresh token that has not passed its own expiry, as far as is known."""
     ends_at = token.refresh_token_expires_at
     return bool(token.refresh_token) and (ends_at is None or now < ends_at)
 
 
-def patience(held: Held | None, *, now: float, timeout: float) -> float:
+def patience(cached: CachedToken | None, *, now: float, timeout: float) -> float:
     """How long a call waits for a refresh, in seconds: `timeout`, but never longer than a living token can be used."""
-    if held is None or not held.lives(now):
+    if cached is None or not cached.is_alive(now):
         return timeout
-    left = held.expires_at - now
+    left = cached.expires_at - now
     return max(0.0, min(timeout, left - min(0.25, left / 4)))
 
 
@@ -136,6 +138,6 @@ def ahead_back_off(failures: int, chance: float) -> float:
     return longest * (0.5 + chance / 2)
 
 
-def look_again(held: Held, now: float) -> float:
+def look_again(cached: CachedToken, now: float) -> float:
     """Seconds after which to look at the store again while another process refreshes."""
-    return min(1.0, max(0.05, (held.last_call_at - now) / 4))
+    return min(1.0, max(0.05, (cached.last_call_at - now) / 4))

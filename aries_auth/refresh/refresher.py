@@ -1,4 +1,4 @@
-"""Renewal: what a flight does for a source: look in the store, lock it, look again, refresh, save."""
+"""Refresher: what a flight does for a source: look in the store, lock it, look again, refresh, save."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.refresh import policy
 from aries_auth.refresh.events import Watch
 from aries_auth.refresh.pending_save import Saver
-from aries_auth.refresh.policy import Held, Hot
-from aries_auth.refresh.request import Why, Wish
-from aries_auth.settings import Client
+from aries_auth.refresh.policy import CachedToken, CacheSlot
+from aries_auth.refresh.request import Reason, RefreshRequest
+from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, store_name
@@ -26,7 +26,7 @@ from aries_auth.token_endpoint import protocol, retries
 from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
 
 _LOCK_SLICE = 0.25
-_NEVER_FRESH = Held(Token("none"), "", -math.inf, -math.inf, -math.inf)
+_EXPIRED = CachedToken(Token("none"), "", -math.inf, -math.inf, -math.inf)
 
 
 class _Remembered(NamedTuple):
@@ -36,7 +36,7 @@ class _Remembered(NamedTuple):
     until: float
 
 
-class Renewal:
+class Refresher:
     """Memory and store of one grant, and the one way from a token to the next.
 
     `work` runs in one flight at a time.
@@ -46,7 +46,7 @@ class Renewal:
         self,
         *,
         store: TokenStore,
-        client: Client,
+        client: ClientCredentials,
         token_url: str,
         refresh_margin: float,
         token_client: Any,
@@ -63,9 +63,9 @@ class Renewal:
         self._begun: float | None = None
         self._spent: set[bytes] = set()
         self._dead: bytes | None = None
-        self.memory: Held | None = None
-        self.saver = Saver(store, self._warm)
-        self.hot = Hot(_NEVER_FRESH)
+        self.memory: CachedToken | None = None
+        self.saver = Saver(store, self._fill_slot)
+        self.slot = CacheSlot(_EXPIRED)
 
     def start_over(self) -> None:
         """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
@@ -76,12 +76,12 @@ class Renewal:
         self.saver.start_over(self._working)
         if self.saver.idle:
             self.memory = None
-        self._warm()
+        self._fill_slot()
 
-    def _warm(self) -> None:
-        self.hot.held = self.memory if self.memory is not None and self.saver.idle else _NEVER_FRESH
+    def _fill_slot(self) -> None:
+        self.slot.cached = self.memory if self.memory is not None and self.saver.idle else _EXPIRED
 
-    def work(self, wish: Wish, flight: Flight[Held]) -> Held:
+    def work(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
         """Fulfil a wish, and tell what became of it when the store's lock is free again.
 
         Raises:
@@ -89,38 +89,38 @@ class Renewal:
         """
         self._begun = None
         try:
-            held = self._fulfil(wish, flight)
+            cached = self._fulfil(wish, flight)
         except Exception as exc:
             self._watch.failed(wish, self._begun, exc)
             raise
         if self._begun is not None:
             self._watch.refreshed(wish, self._begun)
-        return held
+        return cached
 
-    def _fulfil(self, wish: Wish, flight: Flight[Held]) -> Held:
+    def _fulfil(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
         with self._working, ExitStack() as lock:
-            held = self._look(wish, self._store)
-            if held is not None:
-                return held
+            cached = self._look(wish, self._store)
+            if cached is not None:
+                return cached
             self._check(wish)
             entry = self._locked(lock, wish, flight)
-            held = self._look(wish, entry)
-            if held is not None:
-                return held
+            cached = self._look(wish, entry)
+            if cached is not None:
+                return cached
             return self._refresh(wish, flight, entry, lock)
 
     # Looking
 
-    def _look(self, wish: Wish, stored_in: TokenStore | StoreEntry) -> Held | None:
+    def _look(self, wish: RefreshRequest, stored_in: TokenStore | StoreEntry) -> CachedToken | None:
         """Bring memory up to date with the store; returns what fulfils the wish, or None where a refresh must."""
         stored = stored_in.load()
         if stored is not None:
             self._client.check(stored, store_name(self._store))
         self._reconcile(stored, wish)
-        held = self.memory
-        return held if held is not None and self._fulfils(held, wish) else None
+        cached = self.memory
+        return cached if cached is not None and self._fulfils(cached, wish) else None
 
-    def _reconcile(self, stored: Token | None, wish: Wish) -> None:
+    def _reconcile(self, stored: Token | None, wish: RefreshRequest) -> None:
         memory = self.memory
         if self.saver.outranks(stored):
             return
@@ -133,18 +133,18 @@ class Renewal:
             self._install(stored, wish.now)
             self._watch.adopted()
 
-    def _fulfils(self, held: Held, wish: Wish) -> bool:
-        token, now = held.token, wish.now
-        if wish.why is Why.FIRST:
+    def _fulfils(self, cached: CachedToken, wish: RefreshRequest) -> bool:
+        token, now = cached.token, wish.now
+        if wish.why is Reason.FIRST:
             return True
         if wish.known is None or token == wish.known:
-            return wish.why is Why.REFUSED and policy.is_young(token, now)
-        if wish.why is Why.REFUSED and token.access_token == wish.known.access_token:
+            return wish.why is Reason.REFUSED and policy.is_young(token, now)
+        if wish.why is Reason.REFUSED and token.access_token == wish.known.access_token:
             return policy.is_young(token, now)
-        return wish.why is Why.AHEAD or held.lives(now)
+        return wish.why is Reason.AHEAD or cached.is_alive(now)
 
     def _install(self, token: Token, now: float) -> None:
-        self.memory = policy.hold(
+        self.memory = policy.cache(
             token,
             now=now,
             refresh_margin=self._refresh_margin,
@@ -152,25 +152,25 @@ class Renewal:
             predecessor=None if self.memory is None else self.memory.token,
         )
         self._remembered = None
-        self._warm()
-        if policy.lives(token, now):  # else a refresh follows, which may renew the refresh token
+        self._fill_slot()
+        if policy.is_alive(token, now):  # else a refresh follows, which may renew the refresh token
             self._watch.look_at(token, now)
 
     # Refusing early
 
-    def _check(self, wish: Wish) -> None:
+    def _check(self, wish: RefreshRequest) -> None:
         """Raise what is sure to come, before anybody waits for a lock."""
         self._refreshable(wish)
         remembered = self._remembered
-        if remembered is not None and wish.why is not Why.FORCED and monotonic() < remembered.until:
+        if remembered is not None and wish.why is not Reason.FORCED and monotonic() < remembered.until:
             raise copy.copy(remembered.error)
 
-    def _refreshable(self, wish: Wish) -> Token:
-        held = self.memory
-        if held is None or self._logged_out:
+    def _refreshable(self, wish: RefreshRequest) -> Token:
+        cached = self.memory
+        if cached is None or self._logged_out:
             raise self._login_required(f"There is no token in {store_name(self._store)}")
-        token = held.token
-        if not policy.refresh_token_lives(token, wish.now):
+        token = cached.token
+        if not policy.is_refresh_token_alive(token, wish.now):
             what = "has expired" if token.refresh_token else "is missing"
             raise self._login_required(f"The refresh token in {store_name(self._store)} {what}")
         if _digest(token) == self._dead:
@@ -184,10 +184,10 @@ class Renewal:
 
     # Locking
 
-    def _locked(self, lock: ExitStack, wish: Wish, flight: Flight[Held]) -> StoreEntry:
+    def _locked(self, lock: ExitStack, wish: RefreshRequest, flight: Flight[CachedToken]) -> StoreEntry:
         if self.saver.entry is not None:
             return self.saver.entry
-        if wish.why is Why.AHEAD:
+        if wish.why is Reason.AHEAD:
             return lock.enter_context(self._store.locked(0))
         longest = getattr(self._store, "lock_timeout", 45.0)
         deadline = monotonic() + longest
@@ -205,7 +205,9 @@ class Renewal:
 
     # Refreshing
 
-    def _refresh(self, wish: Wish, flight: Flight[Held], entry: StoreEntry, lock: ExitStack) -> Held:
+    def _refresh(
+        self, wish: RefreshRequest, flight: Flight[CachedToken], entry: StoreEntry, lock: ExitStack
+    ) -> CachedToken:
         spent = self._refreshable(wish)
         credentials = self._client.credentials(spent)
         entry.reserve()
@@ -233,7 +235,7 @@ class Renewal:
             self._client_owner = os.getpid()
             drop_inherited_connections(self._token_client)
 
-    def _refused(self, wish: Wish, entry: StoreEntry, spent: Token, outcome: retries.Outcome) -> Held:
+    def _refused(self, wish: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome) -> CachedToken:
         error, answer = outcome.error, outcome.answer
         assert error is not None  # noqa: S101
         if answer is None or not protocol.is_grant_refused(answer):
@@ -241,10 +243,10 @@ class Renewal:
                 self._remembered = _Remembered(error, monotonic() + outcome.remember)
             raise error
         self._dead = _digest(spent)
-        held = self._look(wish, entry)  # one more look: somebody may have logged in without our lock
-        if held is not None and held.token != spent:
+        cached = self._look(wish, entry)  # one more look: somebody may have logged in without our lock
+        if cached is not None and cached.token != spent:
             self._begun = None  # adopted
-            return held
+            return cached
         named = f" ({error.error})" if error.error else ""
         raise self._login_required(f"Aries refused the refresh token in {store_name(self._store)}{named}")
 

@@ -1,4 +1,4 @@
-"""Wish: what a caller wants of a refresh, why, and what it saw. A value, read by those who fulfil it and tell of it."""
+"""A request for a refresh: what a caller wants, why, and what it saw. A value."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token
 
 
-class Why(enum.Enum):
-    """Why a token is wanted."""
+class Reason(enum.Enum):
+    """Reason a token is wanted."""
 
     FIRST = "first use"
     AHEAD = "inside its margin"
@@ -21,7 +21,7 @@ class Why(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class RefreshRequest:
     """What a caller wants, and what it saw.
 
     Attributes:
@@ -32,22 +32,22 @@ class Wish:
         at: the same instant on the clock that waits are measured with.
     """
 
-    why: Why
+    why: Reason
     now: float
     known: Token | None
     library: str
     at: float = field(default_factory=monotonic)
 
-    def same_as(self, other: Wish) -> bool:
+    def same_as(self, other: RefreshRequest) -> bool:
         """Whether what fulfils this one fulfils the other."""
         return self.why is other.why and self.known == other.known
 
     @property
     def spares_callers(self) -> bool:
         """Whether the token that was found wanting serves its callers while it lives, should this come to nothing."""
-        if self.why not in (Why.AHEAD, Why.NEEDED):
+        if self.why not in (Reason.AHEAD, Reason.NEEDED):
             return False
-        return self.known is not None and policy.lives(self.known, self.now)
+        return self.known is not None and policy.is_alive(self.known, self.now)
 
     @property
     def seconds_left(self) -> float | None:

@@ -15,16 +15,16 @@ from typing import Any
 
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.refresh import policy
-from aries_auth.refresh.policy import Held, Use
-from aries_auth.refresh.refresher import Renewal
-from aries_auth.refresh.request import Why, Wish
-from aries_auth.settings import Client
+from aries_auth.refresh.policy import CachedToken, Use
+from aries_auth.refresh.refresher import Refresher
+from aries_auth.refresh.request import Reason, RefreshRequest
+from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
 
-# Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
+# Sources that a forked child has to reset: an inherited lock may be cached by a thread that is not there.
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
@@ -45,7 +45,7 @@ class TokenSource:
         self,
         *,
         store: TokenStore,
-        client: Client,
+        client: ClientCredentials,
         token_url: str,
         refresh_margin: float,
         timeout: float,
@@ -53,7 +53,7 @@ class TokenSource:
         login_command: str,
     ) -> None:
         self._timeout = timeout
-        self._renewal = Renewal(
+        self._renewal = Refresher(
             store=store,
             client=client,
             token_url=token_url,
@@ -61,14 +61,14 @@ class TokenSource:
             token_client=token_client,
             login_command=login_command,
         )
-        self.hot = self._renewal.hot
+        self.slot = self._renewal.slot
         self._start_over()
         _sources.add(self)
 
     def _start_over(self) -> None:
         self._lock = threading.Lock()
         # One attribute, so that a Ctrl-C can't come between the flight and what it is for.
-        self._under_way: tuple[Flight[Held], Wish] | None = None
+        self._under_way: tuple[Flight[CachedToken], RefreshRequest] | None = None
         self._ahead_at = 0.0
         self._failed_until = 0.0
         self._failures = 0
@@ -77,22 +77,22 @@ class TokenSource:
     @property
     def token(self) -> Token | None:
         """The token in memory; no I/O."""
-        held = self._renewal.memory
-        return None if held is None else held.token
+        cached = self._renewal.memory
+        return None if cached is None else cached.token
 
-    def get(self, now: float, library: str) -> Steps[Held]:
+    def get(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to a token that can be used for a call at `now`."""
         self._renewal.saver.save_again_if_due()
         at = monotonic()
-        held = yield from self._first_look(now, at, library)
-        use = held.use(now)
+        cached = yield from self._first_look(now, at, library)
+        use = cached.use(now)
         if use is Use.AHEAD:
-            self._refresh_ahead(held, now, library)
-        if use is not Use.WAIT or (held.lives(now) and monotonic() < self._failed_until):
-            return held  # the latter: a refresh has just failed, and the token lives
-        return (yield from self._obtain(Wish(Why.NEEDED, now, held.token, library, at), held))
+            self._refresh_ahead(cached, now, library)
+        if use is not Use.WAIT or (cached.is_alive(now) and monotonic() < self._failed_until):
+            return cached  # the latter: a refresh has just failed, and the token lives
+        return (yield from self._obtain(RefreshRequest(Reason.NEEDED, now, cached.token, library, at), cached))
 
-    def renew(self, refused: Secret, now: float, library: str) -> Steps[Held]:
+    def renew(self, refused: Secret, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
 
         Args:
@@ -100,31 +100,31 @@ class TokenSource:
             now: when the 401 came.
             library: the library of the call.
         """
-        held = yield from self._first_look(now, monotonic(), library)
-        if Secret(held.token.access_token) == refused:
-            return (yield from self._obtain(Wish(Why.REFUSED, now, held.token, library), None))
-        if held.lives(now):
-            return held
+        cached = yield from self._first_look(now, monotonic(), library)
+        if Secret(cached.token.access_token) == refused:
+            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
+        if cached.is_alive(now):
+            return cached
         return (yield from self.get(now, library))
 
-    def refresh(self, now: float, library: str) -> Steps[Held]:
+    def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
-        return (yield from self._obtain(Wish(Why.FORCED, now, self.token, library), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
 
-    def _first_look(self, now: float, at: float, library: str) -> Steps[Held]:
+    def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
         """Steps to the token in memory, which is read from the store where there is none."""
-        held = self._renewal.memory
-        return held or (yield from self._obtain(Wish(Why.FIRST, now, None, library, at), None))
+        cached = self._renewal.memory
+        return cached or (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
 
-    def _obtain(self, wish: Wish, fallback: Held | None) -> Steps[Held]:
+    def _obtain(self, wish: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
         """Wait for a flight that fulfils the wish; `fallback` is used while it lives, when that fails or takes long."""
-        alive = fallback if fallback is not None and fallback.lives(wish.now) else None
+        alive = fallback if fallback is not None and fallback.is_alive(wish.now) else None
         deadline = wish.at + policy.patience(fallback, now=wish.now, timeout=self._timeout)
         may_be_stale = True
         while True:
-            held = self._renewal.memory
-            if held is not None and wish.known not in (None, held.token):
-                return held  # somebody was faster between the caller's look and ours
+            cached = self._renewal.memory
+            if cached is not None and wish.known not in (None, cached.token):
+                return cached  # somebody was faster between the caller's look and ours
             left = deadline - monotonic()
             if left <= 0:
                 break
@@ -147,40 +147,40 @@ class TokenSource:
             retryable=True,
         )
 
-    def _join_or_begin(self, wish: Wish) -> tuple[Flight[Held], Wish]:
+    def _join_or_begin(self, wish: RefreshRequest) -> tuple[Flight[CachedToken], RefreshRequest]:
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way[0].done:
                 under_way = self._under_way = (Flight(partial(self._work, wish)), wish)
             return under_way
 
-    def _refresh_ahead(self, held: Held, now: float, library: str) -> None:
+    def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> None:
         with self._lock:
             flight = None if self._under_way is None else self._under_way[0]
             if flight is None or flight.done:
                 if monotonic() < max(self._ahead_at, self._failed_until):
                     return
-                wish = Wish(Why.AHEAD, now, held.token, library)
+                wish = RefreshRequest(Reason.AHEAD, now, cached.token, library)
                 flight = Flight(partial(self._work, wish))
                 self._under_way = (flight, wish)
-                self._ahead_at = monotonic() + policy.look_again(held, now)
+                self._ahead_at = monotonic() + policy.look_again(cached, now)
         flight.start_in_background()
 
-    def _work(self, wish: Wish, flight: Flight[Held]) -> Held:
+    def _work(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
         """What a flight does. Its failures are counted here, once, however many callers wait for it."""
         try:
-            held = self._renewal.work(wish, flight)
+            cached = self._renewal.work(wish, flight)
         except Exception as exc:
-            is_busy = wish.why is Why.AHEAD and isinstance(exc, LockTimeout)
+            is_busy = wish.why is Reason.AHEAD and isinstance(exc, LockTimeout)
             if wish.spares_callers and not is_busy:
                 self._failed_until = monotonic() + policy.ahead_back_off(self._failures, random.random())  # noqa: S311
                 self._failures += 1
             raise
         self._failures = 0
-        return held
+        return cached
 
 
-def _landed(flight: Flight[Held], alive: Held | None) -> Held:
+def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:
     try:
         return flight.result()
     except Exception:  # whatever a store of the caller's raises: it hurts no call while the token lives

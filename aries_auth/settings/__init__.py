@@ -6,7 +6,7 @@ variable counts as unset.
 
 from __future__ import annotations
 
-from aries_auth.settings.credentials import Client, ClientSecret, SecretSource
+from aries_auth.settings.credentials import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.settings.stores import check_profile, login_command, profile_name, resolve_store
 from aries_auth.settings.urls import (
     DEFAULT_PORTS,
@@ -26,7 +26,7 @@ from aries_auth.singleflight.clock import check_seconds
 
 __all__ = [
     "DEFAULT_PORTS",
-    "Client",
+    "ClientCredentials",
     "ClientSecret",
     "Origin",
     "SecretSource",

@@ -72,7 +72,7 @@ def _secret_of_environment() -> Secret | None:
     raise ConfigurationError(f"The client secret can't be read from {printable(path)}: {fault}.")
 
 
-class Client(NamedTuple):
+class ClientCredentials(NamedTuple):
     """The client as the caller gave it: what is None comes from the stored token or the environment."""
 
     client_id: str | None

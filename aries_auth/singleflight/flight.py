@@ -16,7 +16,7 @@ from typing import Any, Callable, Generator, Generic, Tuple, TypeVar
 
 from aries_auth.errors import AriesAuthError, TokenRequestError
 from aries_auth.singleflight.clock import monotonic
-from aries_auth.singleflight.pool import Crew, FlightThread, interpreter_ending, interruptible
+from aries_auth.singleflight.pool import FlightThread, WorkerPool, interpreter_ending, interruptible
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,7 +71,7 @@ class Flight(Generic[T]):
     def start_in_background(self) -> None:
         """Run when fewer than `crew.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
         if not self._queued and self._starter is None:
-            _crew.submit(self)
+            _pool.submit(self)
             self._queued = True  # after: a Ctrl-C in between queues it a second time, which does nothing
 
     def run_here(self) -> None:
@@ -236,11 +236,11 @@ def _in_trio() -> bool:
     return True
 
 
-_crew = Crew()
+_pool = WorkerPool()
 
 
 def _start_over() -> None:
-    _crew.__init__()  # type: ignore[misc]
+    _pool.__init__()  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):

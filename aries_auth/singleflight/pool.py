@@ -51,7 +51,7 @@ def interpreter_ending() -> bool:
     return all(thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate())
 
 
-class Crew:
+class WorkerPool:
     """The threads that run background flights, each taking the next from the queue before it ends."""
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ class Attempt(NamedTuple):
     retryable: bool = True
 
 
-def exchange(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
+def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
     """Send the request once, with `client` or else with `library`; reads of the answer take `seconds` at most."""
     send = _with_requests if library == "requests" else functools.partial(_with_httpx, _module(library))
     try:

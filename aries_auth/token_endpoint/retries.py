@@ -15,7 +15,7 @@ import requests
 
 from aries_auth.errors import ConfigurationError, TokenRequestError, printable
 from aries_auth.token_endpoint import backoff, protocol
-from aries_auth.token_endpoint.attempt import Attempt, exchange
+from aries_auth.token_endpoint.attempt import Attempt, send_once
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
@@ -153,7 +153,7 @@ def _bounded(request: TokenRequest, client: Any, library: str, seconds: float) -
 
     def run() -> None:
         try:
-            attempts.append(exchange(request, client, library, seconds))
+            attempts.append(send_once(request, client, library, seconds))
         finally:
             done.set()
 

@@ -37,7 +37,7 @@ def settle(auth: AriesAuth) -> None:
 def margin_of(auth: AriesAuth, token: Token) -> float:
     """The seconds before the token's end from which on this object refreshes it."""
     assert auth._ready is not None
-    return (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until
+    return (token.expires_at or 0.0) - auth._ready.source.slot.cached.fresh_until
 
 
 def test_a_fresh_token_is_used_without_lock_io_or_thread(

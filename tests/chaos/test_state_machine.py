@@ -27,7 +27,7 @@ from urllib3 import HTTPResponse
 
 from aries_auth import AriesAuthError, FileTokenStore, LoginRequired, Token, TokenRequestError
 from aries_auth.refresh.source import TokenSource
-from aries_auth.settings import Client, SecretSource
+from aries_auth.settings import ClientCredentials, SecretSource
 from aries_auth.singleflight.flight import FlightThread, drive
 from aries_auth.token import Secret
 
@@ -111,8 +111,8 @@ class History(RuleBasedStateMachine):
         self.store = FileTokenStore(self.folder / "t.json")
         self.server = Server()
         self.seen = 0
-        modules = ("source", "renewal", "saving")
-        self._patches = [mock.patch(f"aries_auth.{module}.monotonic", self.monotonic) for module in modules]
+        modules = ("source", "refresher", "pending_save")
+        self._patches = [mock.patch(f"aries_auth.refresh.{module}.monotonic", self.monotonic) for module in modules]
         for patch in self._patches:
             patch.start()
         self.processes = [self.process() for _ in range(3)]
@@ -126,7 +126,7 @@ class History(RuleBasedStateMachine):
         session.mount("https://", self.server)
         return TokenSource(
             store=self.store,
-            client=Client("client", SecretSource("secret"), REDIRECT_URI),
+            client=ClientCredentials("client", SecretSource("secret"), REDIRECT_URI),
             token_url="https://token.example/v1/oauth2/token",
             refresh_margin=300.0,
             timeout=30.0,

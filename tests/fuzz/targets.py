@@ -28,7 +28,7 @@ def _is_safe(token: Token) -> None:
     assert token.access_token
     assert not set(token.access_token) & set("\r\n\0 ")
     assert Token.from_dict(json.loads(json.dumps(token.to_dict()))) == token
-    held = policy.hold(token, now=NOW, refresh_margin=300.0, spread=1.0, predecessor=PREVIOUS)
+    held = policy.cache(token, now=NOW, refresh_margin=300.0, spread=1.0, predecessor=PREVIOUS)
     assert held.fresh_until <= held.last_call_at <= held.expires_at
 
 

@@ -1,7 +1,7 @@
 """What went wrong in a database, told without what it was given.
 
 SQLAlchemy's and the drivers' errors carry parameters, and their frames the document. They end here: `attempt` turns
-them into a `Trouble`, and whoever raises something for it does so from a frame that never held either.
+them into a `DatabaseFault`, and whoever raises something for it does so from a frame that never held either.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aries_auth.token import Secret
 R = TypeVar("R")
 
 
-class Kind(enum.Enum):
+class FaultKind(enum.Enum):
     """What a trouble means for whoever met it."""
 
     BUSY = "somebody else holds the row"
@@ -32,16 +32,16 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class DatabaseFault:
     """What went wrong, in words that show no secret."""
 
-    kind: Kind
+    kind: FaultKind
     text: str
 
 
 # Seconds for which a lost connection is tried for again, where nothing is at stake but the wait: a server restarts.
 PATIENCE = 5.0
-GOES_BY = (Kind.LOST, Kind.AGAIN)
+GOES_BY = (FaultKind.LOST, FaultKind.AGAIN)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 
@@ -56,17 +56,17 @@ _HOPELESS = ("authentication failed", "pg_hba.conf", "does not exist", "could no
 _SPEAKS_OF_DATA = (sqlalchemy_errors.DataError, sqlalchemy_errors.IntegrityError)
 
 
-def attempt(work: Callable[[], R], *secrets: Secret) -> tuple[R | None, Trouble | None]:
+def attempt(work: Callable[[], R], *secrets: Secret) -> tuple[R | None, DatabaseFault | None]:
     """What the work returned, or None and what went wrong; `secrets` are masked in what the database says."""
     try:
         return work(), None
     except sqlalchemy_errors.TimeoutError:
-        return None, Trouble(Kind.EXHAUSTED, f"{Kind.EXHAUSTED.value}, and none came free in time")
+        return None, DatabaseFault(FaultKind.EXHAUSTED, f"{FaultKind.EXHAUSTED.value}, and none came free in time")
     except Exception as exc:  # noqa: BLE001 - drivers raise more than DBAPI errors, and their frames hold the document
-        return None, Trouble(_kind(exc), _text(exc, secrets))
+        return None, DatabaseFault(_kind(exc), _text(exc, secrets))
 
 
-def patiently(work: Callable[[], tuple[R | None, Trouble | None]]) -> tuple[R | None, Trouble | None]:
+def patiently(work: Callable[[], tuple[R | None, DatabaseFault | None]]) -> tuple[R | None, DatabaseFault | None]:
     """Do work that spends nothing, again where a connection was lost: a pool keeps those to a server that is gone."""
     deadline = monotonic() + PATIENCE
     pause = 0.0
@@ -83,22 +83,22 @@ def longer_pause(pause: float) -> float:
     return min(_LONGEST_PAUSE, max(_FIRST_PAUSE, pause * 2))
 
 
-def _kind(exc: Exception) -> Kind:
+def _kind(exc: Exception) -> FaultKind:
     code = _code(exc)
     if getattr(exc, "connection_invalidated", False):
-        return Kind.LOST
-    for codes, kind in ((_BUSY, Kind.BUSY), (_AGAIN, Kind.AGAIN), (_MISSING, Kind.MISSING)):
+        return FaultKind.LOST
+    for codes, kind in ((_BUSY, FaultKind.BUSY), (_AGAIN, FaultKind.AGAIN), (_MISSING, FaultKind.MISSING)):
         if code in codes:
             return kind
     if isinstance(exc, sqlalchemy_errors.OperationalError) and "sqlite3" in type(exc.orig).__module__:
         said = str(exc.orig)  # before Python 3.11 there is nothing else to go by
-        return Kind.BUSY if "locked" in said else Kind.MISSING if "no such table" in said else Kind.OTHER
+        return FaultKind.BUSY if "locked" in said else FaultKind.MISSING if "no such table" in said else FaultKind.OTHER
     if isinstance(exc, (sqlalchemy_errors.OperationalError, sqlalchemy_errors.InterfaceError)):
         # libpq tells no code where it could not connect. 08 and 57P: connection lost, server going or coming.
         said = str(exc.orig)
         nameless = code is None and exc.statement is None and not any(words in said for words in _HOPELESS)
-        return Kind.LOST if nameless or code in _LOST or str(code).startswith(("08", "57P0")) else Kind.OTHER
-    return Kind.OTHER
+        return FaultKind.LOST if nameless or code in _LOST or str(code).startswith(("08", "57P0")) else FaultKind.OTHER
+    return FaultKind.OTHER
 
 
 def _code(exc: Exception) -> Any:

@@ -50,7 +50,7 @@ class Untrue(Exception):
     """A step did not do what its line says."""
 
 
-def tell() -> Iterator[str]:
+def steps() -> Iterator[str]:
     """The steps' lines, each once its step is done and checked.
 
     Raises:
@@ -115,10 +115,10 @@ class _Story:
                 on_wait=person.look,
             )
         status = person.ended_on(self._left)
-        _hold(status == 200, f"the browser ended on a page with status {status}")
+        _check(status == 200, f"the browser ended on a page with status {status}")
         sent = [request.grant_type for request in aries.token_requests]
-        _hold(sent == ["authorization_code"], f"the token requests of the login were {sent}")
-        _hold(self._store.load() is not None, "no token was saved")
+        _check(sent == ["authorization_code"], f"the token requests of the login were {sent}")
+        _check(self._store.load() is not None, "no token was saved")
         return "Logged in: a link, a click on Approve, a callback to the listener, one token request, a token on disk"
 
     def call(self) -> str:
@@ -129,10 +129,10 @@ class _Story:
             "httpx": self._call_httpx(),
             "async httpx": asyncio.run(self._call_async_httpx()),
         }
-        _hold(set(statuses.values()) == {200}, f"the calls were answered {statuses}")
+        _check(set(statuses.values()) == {200}, f"the calls were answered {statuses}")
         agents = [(request.user_agent or "").partition("/")[0] for request in self._aries.api_requests]
-        _hold(agents == ["python-requests", "python-httpx", "python-httpx"], f"the calls came from {agents}")
-        _hold(len(self._aries.token_requests) == before, "a call with a living token sent a token request")
+        _check(agents == ["python-requests", "python-httpx", "python-httpx"], f"the calls came from {agents}")
+        _check(len(self._aries.token_requests) == before, "a call with a living token sent a token request")
         return f"Called the API with {', '.join(statuses)}: three times 200, and no token request"
 
     def _call_httpx(self) -> int:
@@ -154,21 +154,21 @@ class _Story:
         with requests.Session() as session:
             session.auth = auth
             while auth.token in (None, old):
-                _hold(self._left > 0.1, "the token reached its margin and was not refreshed")
+                _check(self._left > 0.1, "the token reached its margin and was not refreshed")
                 began = time.monotonic()
                 status = session.get(self._url("/v1/users/me"), timeout=self._left).status_code
                 took.append(time.monotonic() - began)
-                _hold(status == 200, f"a call during the refresh was answered {status}")
+                _check(status == 200, f"a call during the refresh was answered {status}")
                 time.sleep(0.02)
             session.get(self._url("/v1/users/me"), timeout=self._left)
         sent = aries.token_requests[before:]
-        _hold(len(sent) == 1, f"{len(sent)} token requests were sent for one token")
+        _check(len(sent) == 1, f"{len(sent)} token requests were sent for one token")
         begun, ended = sent[0].at, sent[0].at + sent[0].duration
         during = [each for each in aries.api_requests if begun < each.at < ended]
-        _hold(bool(during), "no call was made during the refresh")
+        _check(bool(during), "no call was made during the refresh")
         slowest = max(took)
-        _hold(slowest < _ANSWER_DELAY, f"a call took {slowest:.2f} s: it waited for the refresh")
-        _hold(aries.api_requests[-1].fingerprint != fingerprint(old.access_token), "the old token was used on")
+        _check(slowest < _ANSWER_DELAY, f"a call took {slowest:.2f} s: it waited for the refresh")
+        _check(aries.api_requests[-1].fingerprint != fingerprint(old.access_token), "the old token was used on")
         return (
             f"A token reached its margin: one refresh of {ended - begun:.2f} s in the background, {len(during)} calls "
             f"meanwhile, the slowest of all {1000 * slowest:.0f} ms"
@@ -185,11 +185,11 @@ class _Story:
             self._url("/v1/orders"), json={"symbol": "AAPL", "quantity": 1}, auth=auth, timeout=self._left
         )
         statuses = [request.status for request in aries.api_requests[calls:]]
-        _hold(statuses == [401, 200], f"the order's requests were answered {statuses}")
-        _hold(answer.status_code == 200 and len(answer.history) == 1, "the 401 is not in the answer's history")
+        _check(statuses == [401, 200], f"the order's requests were answered {statuses}")
+        _check(answer.status_code == 200 and len(answer.history) == 1, "the 401 is not in the answer's history")
         grants = [request.grant_type for request in aries.token_requests[sent:]]
-        _hold(grants == ["refresh_token"], f"the token requests after the 401 were {grants}")
-        _hold(len(aries.orders) == 1, f"the order was placed {len(aries.orders)} times")
+        _check(grants == ["refresh_token"], f"the token requests after the 401 were {grants}")
+        _check(len(aries.orders) == 1, f"the order was placed {len(aries.orders)} times")
         return "The token was revoked: an order was answered 401, one refresh, the order sent again: 200, placed once"
 
     def share(self) -> str:
@@ -208,15 +208,15 @@ class _Story:
             check=False,
         )
         last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        _hold(done.stdout.strip() == "200", f"the second process ended with {done.returncode} and said: {last}")
+        _check(done.stdout.strip() == "200", f"the second process ended with {done.returncode} and said: {last}")
         made = aries.api_requests[calls:]
         newest = self._store.load()
-        _hold(
+        _check(
             newest is not None and [each.fingerprint for each in made] == [fingerprint(newest.access_token)],
             "the second process did not call with the token of the file",
         )
-        _hold(len(aries.token_requests) == sent, "the second process sent a token request of its own")
-        _hold(aries.reused_refresh_tokens == 0, "a spent refresh token was sent again")
+        _check(len(aries.token_requests) == sent, "the second process sent a token request of its own")
+        _check(aries.reused_refresh_tokens == 0, "a spent refresh token was sent again")
         return "A second process used the same token file: 200, and no token request of its own"
 
     def _restart(self, token: Token) -> AriesAuth:
@@ -251,7 +251,7 @@ class _Person:
         return self._status
 
 
-def _hold(held: bool, otherwise: str) -> None:
+def _check(held: bool, otherwise: str) -> None:
     if not held:
         raise Untrue(otherwise)
 
