@@ -71,6 +71,7 @@ class CodeExchange:
             now=self.now + (begun - self.at) + outcome.sent_after,
             client_id=credentials.client_id,
             redirect_uri=credentials.redirect_uri,
+            token_url=self.token_url,
         )
 
 
