@@ -97,7 +97,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def mutation(session: nox.Session) -> None:
-    """What no test would notice, by mutmut: `nox -s mutation -- "aries_auth.policy.*"`; without a name, for hours."""
+    """What no test would notice, by mutmut: `nox -s mutation -- "aries_auth.refresh.*"`; without a name, for hours."""
     session.install("-e", ".[test,sql,encryption]", "mutmut>=3.8,<4")
     (HERE / "mutants").mkdir(exist_ok=True)  # before Python looks for it
     mutants = {"PYTHONPATH": str(HERE / "mutants")}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aries_auth.auth import AriesAuth
+    from aries_auth.authorization import AuthorizationCodeFlow, login
     from aries_auth.errors import (
         AriesAuthError,
         AuthorizationError,
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
         StoreError,
         TokenRequestError,
     )
-    from aries_auth.login import AuthorizationCodeFlow, login
-    from aries_auth.store import FileTokenStore, TokenStore
+    from aries_auth.store import Cipher, FileTokenStore, StoreEntry, TokenStore
     from aries_auth.token import Token
 
 __all__ = [
@@ -32,11 +31,13 @@ __all__ = [
     "AriesAuthError",
     "AuthorizationCodeFlow",
     "AuthorizationError",
+    "Cipher",
     "ConfigurationError",
     "FileTokenStore",
     "InsecureTransportError",
     "LockTimeout",
     "LoginRequired",
+    "StoreEntry",
     "StoreError",
     "Token",
     "TokenRequestError",
@@ -46,38 +47,18 @@ __all__ = [
 
 _HOMES = {
     "AriesAuth": "auth",
-    "AuthorizationCodeFlow": "login",
+    "AuthorizationCodeFlow": "authorization",
+    "Cipher": "store",
     "FileTokenStore": "store",
+    "StoreEntry": "store",
     "Token": "token",
     "TokenStore": "store",
-    "login": "login",
+    "login": "authorization",
 }
 
 
-class _Package(ModuleType):
-    """This module's type, which sees the import system bind each submodule here once it is loaded."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType):
-            if name != "cli":
-                _keep_quiet()
-            if name == "login":
-                value = value.login  # the public function, not the package that it comes from
-        super().__setattr__(name, value)
-
-
-def _keep_quiet() -> None:
-    """A library's log goes nowhere until the program says where (the logging HOWTO, "Configuring logging")."""
-    import logging  # noqa: PLC0415 - a good part of what `aries-auth --help` costs
-
-    logger = logging.getLogger(__name__)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-
-
-sys.modules[__name__].__class__ = _Package
 if "logging" in sys.modules:
-    _keep_quiet()  # else when the first module that logs is loaded
+    import_module(f"{__name__}.log")  # else when the first module that logs is loaded
 
 
 if not TYPE_CHECKING:  # a checker would take it that every name is there

@@ -11,15 +11,18 @@ import httpx
 import requests
 import requests.auth
 
-from aries_auth import notebook, refused, settings, transport
-from aries_auth.body import WHOLE, Bookmark, bookmark_of_body, bookmark_of_stream
-from aries_auth.flight import drive, drive_async
-from aries_auth.origins import Origins
-from aries_auth.policy import REFRESH_MARGIN, TIMEOUT
-from aries_auth.settings import Client, ClientSecret, SecretSource
-from aries_auth.source import TokenSource
+from aries_auth import settings
+from aries_auth.api_call import resend
+from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body, position_of_stream
+from aries_auth.api_call.origins import Origins
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
+from aries_auth.refresh.source import TokenSource
+from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
+from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async, is_told
 from aries_auth.store import TokenStore, store_name
-from aries_auth.token import Token
+from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint import retries
 
 try:
     # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
@@ -33,7 +36,7 @@ else:
     _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
 
 _FIRST_READY = "first ready"
-_FROM_ENVIRONMENT = Client(None, SecretSource(None), None)
+_FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
 # The streams over bytes, which most requests have; told here without a call, since every request comes this way.
 _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
@@ -41,11 +44,11 @@ _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 class _Ready:
     """What a first call works out from parameters and environment, and every later one uses."""
 
-    __slots__ = ("hot", "keys", "origins", "prefixes", "source")
+    __slots__ = ("keys", "origins", "prefixes", "slot", "source")
 
     def __init__(self, source: TokenSource, origins: Origins) -> None:
         self.source = source
-        self.hot = source.hot
+        self.slot = source.slot
         self.origins = origins
         self.prefixes = origins.prefixes
         self.keys = origins.keys
@@ -68,6 +71,8 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
         token_client: a requests.Session or httpx.Client that sends the token requests.
         timeout: the longest that a call waits for a refresh, in seconds, lock included.
+        background: whether a refresh ahead outlives the call that started it. None: unless this process may end
+            without notice, as the children of job runners do (docs/jobs.md).
 
     Raises:
         ConfigurationError: a parameter is malformed.
@@ -77,9 +82,12 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
     """
 
+    __module__ = "aries_auth"
+
     # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
     __slots__ = (
         "_api_origins",
+        "_background",
         "_client",
         "_profile",
         "_ready",
@@ -103,6 +111,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: Sequence[str] | None = None,
         token_client: requests.Session | httpx.Client | None = None,
         timeout: float = TIMEOUT,
+        background: bool | None = None,
     ) -> None:
         self._ready: _Ready | None = None
         # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
@@ -127,8 +136,11 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if timeout is not TIMEOUT:
             self._timeout = settings.check_seconds("timeout", timeout)
         if token_client is not None:
-            transport.check_client(token_client)
+            retries.check_client(token_client)
         self._token_client = token_client
+        self._background = background
+        if background is not None:
+            self._background = settings.check_flag("background", background)
 
     # requests
 
@@ -144,24 +156,31 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         url = r.url or ""
         if not url.startswith(ready.prefixes) and not ready.origins.admit(url):
             return r
-        held = ready.hot.held
+        cached, beside = ready.slot.cached, None
         now = time.time()
-        if now >= held.fresh_until:
-            held = drive(ready.source.get(now, "requests"))
-        r.headers["Authorization"] = held.authorization
-        if r.body is None:
+        if now >= cached.fresh_until:
+            cached, beside = drive(ready.source.get(now, "requests"))
+        r.headers["Authorization"] = cached.authorization
+        if r.body is None and beside is None:
             r.hooks["response"].append(self._on_response)
         else:
-            r.hooks["response"].append(partial(self._on_response, bookmark=bookmark_of_body(r.body)))
+            position = None if r.body is None else position_of_body(r.body)
+            r.hooks["response"].append(partial(self._on_response, position=position, beside=beside))
         return r
 
     def _on_response(
-        self, response: requests.Response, bookmark: Bookmark | None = None, **options: Any
+        self,
+        response: requests.Response,
+        position: BodyPosition | None = None,
+        beside: Flight[Any] | None = None,
+        **options: Any,
     ) -> requests.Response:
+        if beside is not None:
+            beside.wait(self._timeout)
         if response.status_code != 401:
             return response
         ready = self._ready or self._prepare()
-        return refused.resend_with_requests(ready.source, ready.origins, response, bookmark, options)
+        return resend.resend_with_requests(ready.source, ready.origins, response, position, options)
 
     # httpx and httpx2
 
@@ -172,16 +191,23 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.hot.held
+        cached, beside = ready.slot.cached, None
         now = time.time()
-        if now >= held.fresh_until:
-            held = drive(ready.source.get(now, transport.library_of_request(request)))
-        request.headers["Authorization"] = held.authorization
+        if now >= cached.fresh_until:
+            cached, beside = drive(ready.source.get(now, retries.library_of_request(request)))
+        request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
-        response, resent = (yield request), None
+        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
+        try:
+            response, resent = (yield request), None
+        except GeneratorExit as ended:
+            if beside is not None and is_told(ended):
+                beside.wait(self._timeout)
+            raise
+        if beside is not None:
+            beside.wait(self._timeout)
         while response.status_code == 401 and response.request is not resent:
-            resent = drive(refused.request_to_resend(ready.source, ready.origins, request, response, bookmark))
+            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
             if resent is None:
                 return
             response = yield resent
@@ -193,16 +219,23 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        held = ready.hot.held
+        cached, beside = ready.slot.cached, None
         now = time.time()
-        if now >= held.fresh_until:
-            held = await drive_async(ready.source.get(now, transport.library_of_request(request)))
-        request.headers["Authorization"] = held.authorization
+        if now >= cached.fresh_until:
+            cached, beside = await drive_async(ready.source.get(now, retries.library_of_request(request)))
+        request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        bookmark = WHOLE if type(stream) in _BYTES else bookmark_of_stream(stream)
-        response, resent = (yield request), None
+        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
+        try:
+            response, resent = (yield request), None
+        except GeneratorExit as ended:
+            if beside is not None and is_told(ended):
+                await beside.wait_async(self._timeout)
+            raise
+        if beside is not None:
+            await beside.wait_async(self._timeout)
         while response.status_code == 401 and response.request is not resent:
-            steps = refused.request_to_resend(ready.source, ready.origins, request, response, bookmark)
+            steps = resend.request_to_resend(ready.source, ready.origins, request, response, position)
             resent = await drive_async(steps)
             if resent is None:
                 return
@@ -210,19 +243,26 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     # For other libraries
 
-    def get_token(self) -> str:
-        """A valid access token, for a websocket or another SDK.
+    def get_token(self, *, refused: str | None = None) -> str:
+        """A valid access token, for a websocket, another SDK or another HTTP library.
+
+        Args:
+            refused: an access token that was just answered 401. It is compared with the newest, as a call's own is:
+                one refresh serves all who bring the same one. The same token comes back where nothing newer is to be
+                had: hand the 401 on then.
 
         Raises:
-            AriesAuthError: as a call does.
+            AriesAuthError: as a call does; `LoginRequired` for a dead grant.
         """
         ready = self._ready or self._prepare()
-        return drive(ready.source.get(time.time(), "httpx")).token.access_token
+        sent, refused = None if refused is None else Secret(refused), None
+        return drive(_access_token(ready.source, sent)).reveal()
 
-    async def get_token_async(self) -> str:
+    async def get_token_async(self, *, refused: str | None = None) -> str:
         """`get_token` for asyncio and trio; nothing blocks the loop."""
         ready = self._ready or self._prepare()
-        return (await drive_async(ready.source.get(time.time(), "httpx"))).token.access_token
+        sent, refused = None if refused is None else Secret(refused), None
+        return (await drive_async(_access_token(ready.source, sent))).reveal()
 
     def refresh(self) -> Token:
         """Refresh now, whatever the life of the token; single flight still holds.
@@ -236,6 +276,30 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         ready = self._ready or self._prepare()
         return drive(ready.source.refresh(time.time(), "httpx")).token
 
+    async def refresh_async(self) -> Token:
+        """`refresh` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready or self._prepare()
+        return (await drive_async(ready.source.refresh(time.time(), "httpx"))).token
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a refresh under way and for a save that is still to be done; none is started.
+
+        For shutdown hooks, a SIGTERM handler, serverless handlers and tests.
+
+        Args:
+            timeout: seconds; 0 only looks, None waits as long as it takes.
+
+        Returns:
+            True if nothing is under way any more.
+        """
+        ready = self._ready
+        return ready is None or drive(ready.source.wait(_checked_wait(timeout)))
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """`wait` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready
+        return ready is None or await drive_async(ready.source.wait(_checked_wait(timeout)))
+
     @property
     def token(self) -> Token | None:
         """The token in memory, or None before the first call; no I/O."""
@@ -243,16 +307,17 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     def _prepare(self) -> _Ready:
         store = settings.resolve_store(self._profile, self._store)
-        source = TokenSource(
+        grant = Grant(
             store=store,
-            client=self._client,
+            credentials=self._client,
             token_url=settings.token_url(self._token_url),
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
             login_command=settings.login_command(self._profile, store),
+            background=self._background,
         )
-        ready: _Ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
+        ready: _Ready = _Ready(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
         self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
         return ready
@@ -276,4 +341,16 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
 
     def _repr_html_(self) -> str:
-        return notebook.table(self.token, self._profile, self._store)
+        return report.table(self.token, self._profile, self._store)
+
+
+def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
+    """Steps to the token to hand out: the newest, or the one after a refused one."""
+    if refused is None:
+        return Secret((yield from source.get_settled(time.time(), "httpx")).token.access_token)
+    newer = yield from resend.renewed(source, refused, "httpx")
+    return refused if newer is None else Secret(newer.token.access_token)
+
+
+def _checked_wait(timeout: float | None) -> float | None:
+    return None if timeout is None else settings.check_seconds("timeout", timeout, zero=True)

@@ -17,25 +17,37 @@ _MASK = "[hidden]"
 class AriesAuthError(Exception):
     """The base of every error that this package raises on purpose."""
 
+    __module__ = "aries_auth"
+
 
 class ConfigurationError(AriesAuthError):
     """Something that the caller or the environment says is missing, malformed, or contradicts the stored token."""
+
+    __module__ = "aries_auth"
 
 
 class InsecureTransportError(AriesAuthError):
     """A token or a secret would travel over plain http to something other than a loopback address."""
 
+    __module__ = "aries_auth"
+
 
 class StoreError(AriesAuthError):
     """The token store can't be read or written as it stands; it was left as it is."""
+
+    __module__ = "aries_auth"
 
 
 class LockTimeout(StoreError):
     """The store's lock was not had in time: somebody else holds it."""
 
+    __module__ = "aries_auth"
+
 
 class LoginRequired(AriesAuthError):
     """There is no grant that could be refreshed: a person has to log in again (``aries-auth login``)."""
+
+    __module__ = "aries_auth"
 
 
 class _OAuthError(AriesAuthError):
@@ -58,6 +70,8 @@ class AuthorizationError(_OAuthError):
         error_description: the text that came with it, or None.
     """
 
+    __module__ = "aries_auth"
+
     def __init__(self, message: str, *, error: str | None = None, error_description: str | None = None) -> None:
         super().__init__(message, error=error, error_description=error_description)
 
@@ -72,6 +86,8 @@ class TokenRequestError(_OAuthError):
         request_id: Aries' id of the request, for its support, or None.
         retryable: whether the same call can succeed later without anybody changing anything.
     """
+
+    __module__ = "aries_auth"
 
     status_code: int | None
     request_id: str | None

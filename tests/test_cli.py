@@ -109,7 +109,7 @@ def test_importing_the_package_installs_a_null_handler_and_no_other() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "import aries_auth.login; from aries_auth import login; assert callable(login)",
+        "import aries_auth.authorization; from aries_auth import login; assert callable(login)",
         "from aries_auth import AuthorizationCodeFlow; import aries_auth; assert callable(aries_auth.login)",
         "import aries_auth; assert set(aries_auth.__all__) <= set(dir(aries_auth))",
         "import aries_auth, sys; assert not {'requests', 'httpx'} & set(sys.modules)",
@@ -315,19 +315,19 @@ def test_refresh_refreshes_now_and_says_until_when(command: Command) -> None:
     ],
 )
 def test_refresh_says_what_is_known_of_the_ends(token: Token, said: str) -> None:
-    from aries_auth.cli.token import lives
+    from aries_auth.cli.token import lifetimes
 
-    assert said in lives(token, 43200.0)
+    assert said in lifetimes(token, 43200.0)
 
 
 def test_an_end_beyond_the_calendar_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aries_auth.cli.token import lives
+    from aries_auth.cli.token import lifetimes
 
     def overflow(_: float) -> None:
         raise OverflowError
 
     monkeypatch.setattr(time, "localtime", overflow)  # as on Windows, from the year 3001 on
-    assert "no end that a calendar knows" in lives(Token("a", "r", expires_at=9e13), 43200.0)
+    assert "no end that a calendar knows" in lifetimes(Token("a", "r", expires_at=9e13), 43200.0)
 
 
 @pytest.mark.parametrize("where", ["before", "after"])

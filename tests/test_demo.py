@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from aries_auth.cli import story
+from aries_auth.cli import demo_steps
 from aries_auth.testing import AriesSandbox
 from tests.cli_process import PROGRAM, clean_environment
 
@@ -69,11 +69,11 @@ def failing_step(broken: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tup
     quickly = {"_TOKEN_AGE": 31.0, "_ANSWER_DELAY": 0.3}  # inside its margin from the start
     for name, value in {**quickly, **broken}.items():
         owner, _, attribute = name.rpartition(".")
-        monkeypatch.setattr(AriesSandbox if owner else story, attribute, value)
+        monkeypatch.setattr(AriesSandbox if owner else demo_steps, attribute, value)
     before = dict(os.environ)
     lines: list[str] = []
-    with pytest.raises(story.Untrue) as caught:
-        _append_each(lines, story.tell())
+    with pytest.raises(demo_steps.Untrue) as caught:
+        _append_each(lines, demo_steps.steps())
     assert dict(os.environ) == before
     return len(lines), str(caught.value)
 
@@ -127,9 +127,9 @@ def test_a_step_that_does_not_hold_ends_the_story(
 
 def test_a_demo_that_does_not_hold_exits_with_1_and_the_reason(tmp_path: Path) -> None:
     program = (
-        "from aries_auth.cli import main, story\n"
-        "def tell():\n    yield 'It began'\n    raise story.Untrue('nobody\\x1b clicked')\n"
-        "story.tell = tell\nmain(['demo'])\n"
+        "from aries_auth.cli import main, demo_steps\n"
+        "def tell():\n    yield 'It began'\n    raise demo_steps.Untrue('nobody\\x1b clicked')\n"
+        "demo_steps.steps = tell\nmain(['demo'])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

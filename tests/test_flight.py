@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from aries_auth import AriesAuth, FileTokenStore, Token, TokenRequestError
-from aries_auth.crew import MOST_IN_BACKGROUND
-from aries_auth.flight import Flight, drive, drive_async
+from aries_auth.singleflight.flight import Flight, drive, drive_async
+from aries_auth.singleflight.pool import MOST_IN_BACKGROUND
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, wait_until
 
@@ -93,7 +93,7 @@ class TestOneFlight:
                 Flight(lambda _: 1).wait(1.0)
 
     def test_what_nobody_waits_for_is_not_begun_as_the_interpreter_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("aries_auth.flight.interpreter_ending", lambda: True)
+        monkeypatch.setattr("aries_auth.singleflight.flight.interpreter_ending", lambda: True)
         runs: list[int] = []
         flight: Flight[None] = Flight(lambda _: runs.append(1))
         flight.start_in_background()
@@ -458,7 +458,7 @@ class TestFork:
             auth = make_auth()
             def fresh_until():
                 auth.get_token()
-                return auth._ready.source.hot.held.fresh_until
+                return auth._ready.source.slot.cached.fresh_until
             print(fresh_until(), flush=True)
             child = os.fork()
             if not child:

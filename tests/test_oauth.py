@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aries_auth import AuthorizationError, TokenRequestError, oauth
-from aries_auth.oauth import Answer, Credentials
+from aries_auth import AuthorizationError, TokenRequestError
 from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint import protocol
+from aries_auth.token_endpoint.protocol import Answer, Credentials
 from tests.leaks import assert_no_secret
 
 SECRET, CODE, REFRESH, ACCESS = "SECRET/planted+0=", "CODE-planted-1", "REFRESH-planted-2", "ACCESS-planted-3"
@@ -21,7 +22,7 @@ STATE = "state-of-this-login"
 REDIRECT = "http://localhost:8000/callback"
 CREDENTIALS = Credentials("client-1", Secret(SECRET), REDIRECT)
 URL = "https://api.aries.com/v1/oauth2/token"
-REQUEST = oauth.refresh_request(URL, CREDENTIALS, Secret(REFRESH))
+REQUEST = protocol.refresh_request(URL, CREDENTIALS, Secret(REFRESH))
 
 
 def answer(status: int, body: Any = b"", headers: dict[str, str] | None = None) -> Answer:
@@ -32,8 +33,8 @@ def answer(status: int, body: Any = b"", headers: dict[str, str] | None = None) 
 
 
 def test_the_authorization_url_has_the_five_parameters_and_the_scope_separated_by_spaces() -> None:
-    url = oauth.authorization_url(
-        oauth.AUTHORIZE_URL,
+    url = protocol.authorization_url(
+        protocol.AUTHORIZE_URL,
         client_id="c&1",
         redirect_uri=REDIRECT,
         scope="user:information order:execution",
@@ -50,7 +51,7 @@ def test_the_authorization_url_has_the_five_parameters_and_the_scope_separated_b
 
 
 def test_an_authorize_url_keeps_the_query_that_it_has() -> None:
-    url = oauth.authorization_url("https://a/?x=1", client_id="c", redirect_uri="r", scope="s", state="t")
+    url = protocol.authorization_url("https://a/?x=1", client_id="c", redirect_uri="r", scope="s", state="t")
     assert url.startswith("https://a/?x=1&response_type=code&")
 
 
@@ -64,11 +65,11 @@ def test_an_authorize_url_keeps_the_query_that_it_has() -> None:
     ],
 )
 def test_scope_is_a_text_or_a_sequence_and_sent_space_separated(scope: Any) -> None:
-    assert oauth.join_scope(scope) == "user:information order:execution"
+    assert protocol.join_scope(scope) == "user:information order:execution"
 
 
 def test_all_documented_scopes_are_known() -> None:
-    assert len(oauth.SCOPES) == len(set(oauth.SCOPES)) == 12
+    assert len(protocol.SCOPES) == len(set(protocol.SCOPES)) == 12
 
 
 def test_a_refresh_has_all_five_fields() -> None:
@@ -83,7 +84,7 @@ def test_a_refresh_has_all_five_fields() -> None:
 
 
 def test_an_exchange_has_all_five_fields() -> None:
-    request = oauth.code_request(URL, CREDENTIALS, Secret(CODE))
+    request = protocol.code_request(URL, CREDENTIALS, Secret(CODE))
     assert request.body == {
         "grant_type": "authorization_code",
         "client_id": "client-1",
@@ -98,7 +99,7 @@ def test_an_exchange_has_all_five_fields() -> None:
 def test_no_repr_shows_a_secret_a_code_or_a_token() -> None:
     shown = [
         REQUEST,
-        oauth.code_request(URL, CREDENTIALS, Secret(CODE)),
+        protocol.code_request(URL, CREDENTIALS, Secret(CODE)),
         CREDENTIALS,
         answer(200, {"access_token": ACCESS}),
     ]
@@ -110,7 +111,7 @@ def test_no_repr_shows_a_secret_a_code_or_a_token() -> None:
 
 
 def parse(callback: str, *, redirect_uri: str = REDIRECT, state: str = STATE) -> str:
-    return oauth.parse_callback(Secret(callback), redirect_uri=redirect_uri, state=state).reveal()
+    return protocol.parse_callback(Secret(callback), redirect_uri=redirect_uri, state=state).reveal()
 
 
 def test_a_callback_with_the_state_the_address_and_one_code_gives_its_code() -> None:
@@ -301,13 +302,13 @@ def test_any_text_as_a_callback_is_refused_with_an_authorization_error(text: str
 
 def test_a_number_that_python_refuses_to_read_does_not_cost_the_token() -> None:
     body = b'{"access_token": "t", "expires_in": ' + b"9" * 5000 + b', "refresh_token_expires_in": 60}'
-    token = Token.from_response(oauth.parse_answer(answer(200, body), REQUEST), now=1000.0)
+    token = Token.from_response(protocol.parse_answer(answer(200, body), REQUEST), now=1000.0)
     assert (token.access_token, token.expires_at, token.refresh_token_expires_at) == ("t", None, 1060.0)
 
 
 def test_a_json_object_is_an_answer() -> None:
-    assert oauth.parse_answer(answer(200, {"access_token": ACCESS}), REQUEST) == {"access_token": ACCESS}
-    assert oauth.parse_answer(answer(200, b'\xef\xbb\xbf{"a": NaN}'), REQUEST)["a"] != 0
+    assert protocol.parse_answer(answer(200, {"access_token": ACCESS}), REQUEST) == {"access_token": ACCESS}
+    assert protocol.parse_answer(answer(200, b'\xef\xbb\xbf{"a": NaN}'), REQUEST)["a"] != 0
 
 
 BAD_BODIES = [
@@ -328,7 +329,7 @@ BAD_BODIES = [
 @pytest.mark.parametrize("body", BAD_BODIES)
 def test_an_answer_that_is_no_json_object_is_a_token_request_error_that_shows_nothing(body: bytes) -> None:
     with pytest.raises(TokenRequestError, match="not with a JSON object") as caught:
-        oauth.parse_answer(answer(200, body), REQUEST)
+        protocol.parse_answer(answer(200, body), REQUEST)
     assert (caught.value.status_code, caught.value.retryable) == (200, False)
     assert_no_secret(caught.value, ACCESS, SECRET, REFRESH)
 
@@ -369,7 +370,7 @@ RFC = {"error": "invalid_grant", "error_description": "The token was used."}
 def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_codes_else_the_text(
     body: Any, error: str | None, description: str | None, request_id: str | None
 ) -> None:
-    refused = oauth.refusal(answer(400, body), REQUEST)
+    refused = protocol.refusal(answer(400, body), REQUEST)
     assert (refused.error, refused.error_description, refused.request_id) == (error, description, request_id)
     assert refused.status_code == 400
     assert "answered 400" in str(refused)
@@ -385,7 +386,7 @@ def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_co
     ],
 )
 def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail: str) -> None:
-    assert str(oauth.refusal(answer(400, body), REQUEST)).startswith(f"{URL} answered 400{detail}. Check client id")
+    assert str(protocol.refusal(answer(400, body), REQUEST)).startswith(f"{URL} answered 400{detail}. Check client id")
 
 
 @pytest.mark.parametrize(
@@ -400,13 +401,13 @@ def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail
     ],
 )
 def test_the_text_of_a_refusal_says_what_to_do(status: int, advice: str) -> None:
-    assert f". {advice}" in str(oauth.refusal(answer(status), REQUEST))
+    assert f". {advice}" in str(protocol.refusal(answer(status), REQUEST))
 
 
 def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:
     headers = {"x-request-id": "from-header"}
-    assert oauth.refusal(answer(500, RFC, headers), REQUEST).request_id == "from-header"
-    assert oauth.refusal(answer(500, NESTED, headers), REQUEST).request_id == "req-9"
+    assert protocol.refusal(answer(500, RFC, headers), REQUEST).request_id == "from-header"
+    assert protocol.refusal(answer(500, NESTED, headers), REQUEST).request_id == "req-9"
 
 
 @pytest.mark.parametrize(
@@ -419,28 +420,28 @@ def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:
     ],
 )
 def test_a_server_that_echoes_a_secret_or_a_token_is_masked_before_the_text_is_kept(body: Any) -> None:
-    refused = oauth.refusal(answer(400, body, {"x-request-id": SECRET}), REQUEST)
+    refused = protocol.refusal(answer(400, body, {"x-request-id": SECRET}), REQUEST)
     assert_no_secret(refused, SECRET, REFRESH)
     assert "[hidden]" in str(refused)
 
 
 def test_control_characters_of_an_error_text_are_escaped() -> None:
     body = {"error": "\x1b[2J", "error_description": "a\r\nb\u202e", "request_id": "\x00"}
-    refused = oauth.refusal(answer(400, body), REQUEST)
+    refused = protocol.refusal(answer(400, body), REQUEST)
     assert str(refused).isprintable()
     assert "".join([refused.error or "", refused.error_description or "", refused.request_id or ""]).isprintable()
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_a_status_that_says_later_is_retryable(status: int) -> None:
-    assert oauth.is_later(status)
-    assert oauth.refusal(answer(status), REQUEST).retryable
+    assert protocol.is_later(status)
+    assert protocol.refusal(answer(status), REQUEST).retryable
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 409, 410, 422, 451])
 def test_any_other_status_is_not(status: int) -> None:
-    assert not oauth.is_later(status)
-    assert not oauth.refusal(answer(status), REQUEST).retryable
+    assert not protocol.is_later(status)
+    assert not protocol.refusal(answer(status), REQUEST).retryable
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -464,7 +465,7 @@ def test_any_other_status_is_not(status: int) -> None:
 def test_invalid_grant_an_empty_body_or_json_that_names_no_other_cause_means_that_the_grant_is_gone(
     status: int, body: Any
 ) -> None:
-    assert oauth.is_grant_refused(answer(status, body))
+    assert protocol.is_grant_refused(answer(status, body))
 
 
 OTHER_CAUSES = [
@@ -489,18 +490,18 @@ def test_json_that_names_another_cause_in_any_case_and_shape_is_no_word_on_the_g
         {"error": "x", "codes": [{"code": cause}]},
         {"error": {"code": "x"}, "codes": [{"code": cause}]},
     ):
-        assert not oauth.is_grant_refused(answer(status, body)), body
+        assert not protocol.is_grant_refused(answer(status, body)), body
 
 
 @pytest.mark.parametrize("body", [b"<html>401</html>", b"Unauthorized", b"{", b"\xff", b"[" * 200_000])
 def test_a_page_that_is_not_json_is_no_word_of_aries(body: bytes) -> None:
-    assert not oauth.is_grant_refused(answer(401, body))
-    assert not oauth.is_verdict(answer(401, body))
+    assert not protocol.is_grant_refused(answer(401, body))
+    assert not protocol.is_verdict(answer(401, body))
 
 
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 429, 500])
 def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_grant(status: int) -> None:
-    assert not oauth.is_grant_refused(answer(status, RFC))
+    assert not protocol.is_grant_refused(answer(status, RFC))
 
 
 @pytest.mark.parametrize(
@@ -519,12 +520,12 @@ def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_gra
     ],
 )
 def test_a_refusal_in_json_that_is_not_later_is_sure_to_come_again(status: int, verdict: bool) -> None:
-    assert oauth.is_verdict(answer(status, FLAT)) is verdict
+    assert protocol.is_verdict(answer(status, FLAT)) is verdict
 
 
 @pytest.mark.parametrize("status, advice", [(503, "later"), (307, "not followed"), (401, "Client Center")])
 def test_the_message_says_what_to_do(status: int, advice: str) -> None:
-    assert advice in str(oauth.refusal(answer(status), REQUEST))
+    assert advice in str(protocol.refusal(answer(status), REQUEST))
 
 
 json_values = st.recursive(
@@ -550,21 +551,21 @@ json_values = st.recursive(
 @example(400, b'{"error": {"code": "\\ud800"}}')
 @example(401, b"1" * 5000)
 def test_any_error_body_is_a_refusal_that_can_be_printed_and_shows_no_secret(status: int, body: bytes) -> None:
-    refused = oauth.refusal(answer(status, body), REQUEST)
+    refused = protocol.refusal(answer(status, body), REQUEST)
     for text in (str(refused), refused.error, refused.error_description, refused.request_id):
         assert text is None or (text.isprintable() and SECRET not in text)
     assert refused.status_code == status
-    assert isinstance(oauth.is_grant_refused(answer(status, body)), bool)
-    if oauth.is_grant_refused(answer(status, body)):
+    assert isinstance(protocol.is_grant_refused(answer(status, body)), bool)
+    if protocol.is_grant_refused(answer(status, body)):
         assert status in (400, 401)
-    if oauth.is_verdict(answer(status, body)):
+    if protocol.is_verdict(answer(status, body)):
         assert 400 <= status < 500
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda body: json.dumps(body).encode()))
 def test_any_answer_is_a_json_object_or_a_token_request_error(body: bytes) -> None:
     try:
-        document = oauth.parse_answer(answer(200, body), REQUEST)
+        document = protocol.parse_answer(answer(200, body), REQUEST)
     except TokenRequestError:
         return
     assert isinstance(document, dict)

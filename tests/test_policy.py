@@ -11,8 +11,11 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aries_auth import Token, policy
-from aries_auth.policy import Held, Use, hold
+from aries_auth import Token
+from aries_auth.refresh import policy
+from aries_auth.refresh.policy import CachedToken, Use, cache
+from aries_auth.token import is_alive, is_refresh_token_alive
+from aries_auth.token_endpoint import backoff
 
 NOW = 1_764_000_000.0
 
@@ -21,8 +24,8 @@ def token(lifetime: float | None = 3600.0, *, access_token: str = "t", obtained_
     return Token(access_token, "r", obtained_at=obtained_at, expires_at=None if lifetime is None else NOW + lifetime)
 
 
-def held(lifetime: float | None = 3600.0, margin: float = 300.0, spread: float = 0.0) -> Held:
-    return hold(token(lifetime), now=NOW, refresh_margin=margin, spread=spread)
+def held(lifetime: float | None = 3600.0, margin: float = 300.0, spread: float = 0.0) -> CachedToken:
+    return cache(token(lifetime), now=NOW, refresh_margin=margin, spread=spread)
 
 
 # Refresh ahead
@@ -67,57 +70,57 @@ def test_a_margin_of_zero_never_refreshes_ahead_and_uses_the_token_to_its_end() 
 def test_expiry_not_known_is_never_refreshed_ahead() -> None:
     own = held(None)
     assert own.use(NOW + 1e9) is Use.NOW
-    assert own.lives(NOW + 1e9)
+    assert own.is_alive(NOW + 1e9)
 
 
 def test_obtained_at_unknown_makes_the_margin_refresh_margin_and_last_call_ten_seconds() -> None:
-    own = hold(token(20, obtained_at=None), now=NOW, refresh_margin=15, spread=0)
+    own = cache(token(20, obtained_at=None), now=NOW, refresh_margin=15, spread=0)
     assert (own.fresh_until, own.last_call_at) == (NOW + 5, NOW + 10)
 
 
 def test_the_authorization_is_made_once_and_not_shown() -> None:
     for lifetime in (3600, None):
         planted = token(lifetime, access_token="planted")
-        own = hold(planted, now=NOW, refresh_margin=300, spread=0)
+        own = cache(planted, now=NOW, refresh_margin=300, spread=0)
         assert (own.token, own.authorization) == (planted, "Bearer planted")
         assert "planted" not in repr(own)
 
 
 def test_the_same_access_token_again_starts_no_refresh_before_half_of_what_is_left_has_passed() -> None:
-    own = hold(token(100), now=NOW + 80, refresh_margin=300, spread=0, predecessor=token(100))
+    own = cache(token(100), now=NOW + 80, refresh_margin=300, spread=0, predecessor=token(100))
     assert own.fresh_until == NOW + 90
     assert own.use(NOW + 89.9) is Use.NOW
 
 
 def test_a_token_that_comes_inside_its_margin_starts_no_refresh_before_half_of_what_is_left_has_passed() -> None:
-    own = hold(token(100), now=NOW + 80, refresh_margin=300, spread=0, predecessor=token(100, access_token="before"))
+    own = cache(token(100), now=NOW + 80, refresh_margin=300, spread=0, predecessor=token(100, access_token="before"))
     assert own.fresh_until == NOW + 90
 
 
 def test_a_token_that_comes_just_when_its_margin_begins_starts_no_refresh_either() -> None:
-    own = hold(token(), now=NOW + 3300, refresh_margin=300, spread=0, predecessor=token(access_token="before"))
+    own = cache(token(), now=NOW + 3300, refresh_margin=300, spread=0, predecessor=token(access_token="before"))
     assert own.fresh_until == NOW + 3450
 
 
 def test_a_new_token_outside_its_margin_keeps_its_margin() -> None:
-    own = hold(token(3600), now=NOW, refresh_margin=300, spread=0, predecessor=token(access_token="before"))
+    own = cache(token(3600), now=NOW, refresh_margin=300, spread=0, predecessor=token(access_token="before"))
     assert own.fresh_until == NOW + 3300
 
 
 def test_the_first_token_in_memory_is_refreshed_ahead_at_once_where_it_is_inside_its_margin() -> None:
-    assert hold(token(100), now=NOW + 80, refresh_margin=300, spread=0).use(NOW + 80) is Use.AHEAD
+    assert cache(token(100), now=NOW + 80, refresh_margin=300, spread=0).use(NOW + 80) is Use.AHEAD
 
 
 def test_the_guard_holds_for_refreshes_ahead_alone() -> None:
-    own = hold(token(100), now=NOW + 88, refresh_margin=300, spread=0, predecessor=token(100))
+    own = cache(token(100), now=NOW + 88, refresh_margin=300, spread=0, predecessor=token(100))
     assert own.last_call_at == NOW + 90
     assert own.use(NOW + 90) is Use.WAIT
 
 
 def test_a_token_that_arrives_already_expired_is_neither_fresh_nor_living() -> None:
-    own = hold(token(10), now=NOW + 11, refresh_margin=300, spread=0, predecessor=token(10))
+    own = cache(token(10), now=NOW + 11, refresh_margin=300, spread=0, predecessor=token(10))
     assert own.use(NOW + 11) is Use.WAIT
-    assert not own.lives(NOW + 11)
+    assert not own.is_alive(NOW + 11)
 
 
 instants = st.floats(0, 4e9)
@@ -139,7 +142,7 @@ def test_fresh_until_is_never_after_last_call_and_last_call_never_after_expiry(
     expires_at = None if lifetime is None else max(0.0, obtained_at + lifetime)
     own = Token("t", obtained_at=obtained_at if known else None, expires_at=expires_at)
     predecessor = None if before is None else Token(before)
-    windows = hold(own, now=now, refresh_margin=margin, spread=spread, predecessor=predecessor)
+    windows = cache(own, now=now, refresh_margin=margin, spread=spread, predecessor=predecessor)
     assert windows.fresh_until <= windows.last_call_at <= windows.expires_at
     if expires_at is None:
         return
@@ -155,7 +158,7 @@ def test_after_the_same_token_again_half_of_what_is_left_passes_without_a_refres
     lifetime: float, margin: float, spread: float, passed: float
 ) -> None:
     now = NOW + lifetime * passed
-    own = hold(token(lifetime), now=now, refresh_margin=margin, spread=spread, predecessor=token(lifetime))
+    own = cache(token(lifetime), now=now, refresh_margin=margin, spread=spread, predecessor=token(lifetime))
     half = now + (NOW + lifetime - now) / 2
     for instant in (now, now + (half - now) / 2, half - 1e-3):
         assume(now <= instant < half)
@@ -209,9 +212,9 @@ def test_a_stored_token_that_has_expired_while_memorys_lives_is_not_newer() -> N
 
 
 def test_a_token_has_expired_at_the_very_instant() -> None:
-    assert policy.lives(token(0.1), NOW)
-    assert not policy.lives(token(0), NOW)
-    assert policy.lives(token(None), NOW)
+    assert is_alive(token(0.1), NOW)
+    assert not is_alive(token(0), NOW)
+    assert is_alive(token(None), NOW)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,7 @@ def test_a_token_has_expired_at_the_very_instant() -> None:
 def test_a_refresh_token_lives_until_its_own_expiry(
     refresh_token: str | None, ends_at: float | None, lives: bool
 ) -> None:
-    assert policy.refresh_token_lives(Token("t", refresh_token, refresh_token_expires_at=ends_at), NOW) is lives
+    assert is_refresh_token_alive(Token("t", refresh_token, refresh_token_expires_at=ends_at), NOW) is lives
 
 
 # How long to wait
@@ -244,19 +247,19 @@ def test_patience_ends_while_a_living_token_can_still_be_used(lifetime: float, a
     assume(NOW + age < NOW + lifetime)
     wait = policy.patience(held(lifetime), now=NOW + age, timeout=timeout)
     assert 0 <= wait <= timeout
-    assert held(lifetime).lives(NOW + age + wait - 1e-6)
+    assert held(lifetime).is_alive(NOW + age + wait - 1e-6)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_back_off_is_exponential_jittered_and_bounded(attempt: int, chance: float) -> None:
-    assert 0.25 <= policy.back_off(attempt, chance) <= 8
+    assert 0.25 <= backoff.back_off(attempt, chance) <= 8
     assert 0.5 <= policy.ahead_back_off(attempt, chance) <= 60
-    assert policy.back_off(attempt, 1.0) <= policy.back_off(attempt + 1, 1.0)
+    assert backoff.back_off(attempt, 1.0) <= backoff.back_off(attempt + 1, 1.0)
 
 
 def test_back_off_doubles_and_is_at_least_half_of_itself() -> None:
-    assert [policy.back_off(n, 1.0) for n in range(6)] == [0.5, 1, 2, 4, 8, 8]
-    assert policy.back_off(2, 0.0) == 1
+    assert [backoff.back_off(n, 1.0) for n in range(6)] == [0.5, 1, 2, 4, 8, 8]
+    assert backoff.back_off(2, 0.0) == 1
     assert [policy.ahead_back_off(n, 1.0) for n in (0, 1, 5, 6, 50)] == [1, 2, 32, 60, 60]
 
 
@@ -292,7 +295,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float, monkeypatc
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
-        assert policy.retry_after(value, NOW) == pytest.approx(seconds)
+        assert backoff.retry_after(value, NOW) == pytest.approx(seconds)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -300,7 +303,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float, monkeypatc
 
 @pytest.mark.parametrize("value", [None, "", " ", "soon", "-5", "1.5", "١٢", "0x10", "Mon, 99 Foo 2025", "1e3", "+5"])
 def test_a_retry_after_that_says_nothing_is_none(value: str | None) -> None:
-    assert policy.retry_after(value, NOW) is None
+    assert backoff.retry_after(value, NOW) is None
 
 
 dates = st.datetimes(timezones=st.just(timezone.utc)).map(lambda at: format_datetime(at, usegmt=True))
@@ -312,6 +315,6 @@ oddities = st.text("0123456789 :,+-GMTDecMonFri/.", max_size=40)
 @example("1 Jan 2025 00:00:00 +9999999", NOW)
 @example("Mon, 24 Nov 2025 16:01:30 -9959", NOW)
 def test_any_retry_after_is_none_or_a_bounded_wait(value: str, now: float) -> None:
-    wait = policy.retry_after(value, now)
+    wait = backoff.retry_after(value, now)
     assert wait is None or 0 <= wait <= 1e9
     assert wait is None or math.isfinite(wait)

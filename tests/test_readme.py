@@ -166,7 +166,11 @@ def test_the_readme_names_every_variable_and_parameter() -> None:
     for name in inspect.signature(AriesAuth).parameters:
         assert f"`{name}`" in readme
     package = ROOT / "aries_auth"
-    modules = [package / "settings.py", *(package / "login").glob("*.py"), *(package / "cli").glob("*.py")]
+    modules = [
+        *(package / "settings").glob("*.py"),
+        *(package / "authorization").glob("*.py"),
+        *(package / "cli").glob("*.py"),
+    ]
     sources = "".join(path.read_text(encoding="utf-8") for path in modules)
     for variable in sorted(set(re.findall(r'"(ARIES_[A-Z_]*[A-Z])"', sources))):
         assert variable in readme, variable

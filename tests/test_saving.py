@@ -100,7 +100,7 @@ def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
     make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "aries_auth")
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
     before = our_threads()
     make_auth(store=disk).get_token()
     wait_until(lambda: "The token could still not be saved: No space left on device" in caplog.text)
@@ -114,8 +114,8 @@ def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
 def test_it_is_repeated_for_as_long_as_the_lock_is_kept_with_no_use_of_the_object(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.05)
-    monkeypatch.setattr("aries_auth.saving._SAVING_AGAIN", 0.0)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.05)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVING_AGAIN", 0.0)
     token = make_auth(store=disk).get_token()
     wait_until(lambda: disk.saves >= 8)
     disk.full = False
@@ -134,15 +134,15 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
                 yield entry
             raise StoreError("the connection is lost")
 
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
     unclosable = Unclosable(store.path)
     auth = make_auth(store=unclosable)
     token = auth.get_token()
     unclosable.full = False
     wait_until(lambda: saved(store) == token)
     assert auth._ready is not None
-    hot = auth._ready.source.hot
-    wait_until(lambda: hot.held.token.access_token == token)
+    slot = auth._ready.source.slot
+    wait_until(lambda: slot.cached.token.access_token == token)
 
 
 def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(
@@ -211,7 +211,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
 def test_where_the_lock_is_lost_it_is_let_go_and_the_token_saved_under_another(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
     breaking = Breaking(store.path)
     breaking.refusals = refusals
     token = make_auth(store=breaking).get_token()
@@ -230,14 +230,14 @@ def test_where_the_lock_is_lost_a_login_by_somebody_else_is_not_overwritten(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "aries_auth")
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
     breaking = Breaking(store.path)
     auth = make_auth(store=breaking)
     auth.get_token()
     newer = stored(age=FRESH)
     breaking.full = False
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert store.load() == newer
     assert f"{store.path} was changed by somebody else; the token that could not be saved is given up" in caplog.text
@@ -255,7 +255,7 @@ def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_others)
-    monkeypatch.setattr("aries_auth.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
     auth = make_auth(store=disk)
     token = auth.get_token()
     saves = disk.saves
@@ -289,7 +289,7 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     assert store.load() == again
     monkeypatch.setattr(os, "fsync", fsync)
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert "changed by somebody else" not in caplog.text
 
@@ -354,7 +354,7 @@ def test_a_login_by_somebody_else_ends_the_repetition(
     monkeypatch.undo()
     newer = stored()
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert store.load() == newer
     assert auth.refresh() == newer
@@ -370,7 +370,7 @@ def test_a_logout_ends_the_repetition(
     monkeypatch.undo()
     store.delete()
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert auth.get_token() == token, "it serves until it expires"
     with pytest.raises(LoginRequired):

@@ -27,10 +27,10 @@ from aries_auth import (
     Token,
     settings,
 )
-from aries_auth.oauth import Credentials
-from aries_auth.settings import Client, Origin, SecretSource
+from aries_auth.settings import ClientCredentials, Origin, SecretSource
 from aries_auth.store import profile_path
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.protocol import Credentials
 from tests.leaks import assert_no_secret
 
 SECRET = "SECRET-planted-1"
@@ -167,8 +167,8 @@ def test_client_id_and_redirect_uri_are_the_parameters_else_the_tokens_else_the_
     environment.setenv("ARIES_CLIENT_ID", "variable-id")
     environment.setenv("ARIES_REDIRECT_URI", "http://localhost/variable")
     secret = SecretSource(SECRET)
-    given_client = Client("given-id", secret, "http://localhost/given")
-    open_client = Client(None, secret, None)
+    given_client = ClientCredentials("given-id", secret, "http://localhost/given")
+    open_client = ClientCredentials(None, secret, None)
     assert given_client.credentials(stored()) == Credentials("given-id", Secret(SECRET), "http://localhost/given")
     assert open_client.credentials(stored()) == Credentials("stored-id", Secret(SECRET), "http://localhost/stored")
     for token in (None, Token("t")):
@@ -188,7 +188,7 @@ def test_a_missing_credential_is_a_configuration_error_that_names_the_parameter_
     parameter: str, variable: str
 ) -> None:
     values = {"client_id": "c", "redirect_uri": "http://localhost/", "client_secret": "s", parameter: None}
-    client = Client(values["client_id"], SecretSource(values["client_secret"]), values["redirect_uri"])
+    client = ClientCredentials(values["client_id"], SecretSource(values["client_secret"]), values["redirect_uri"])
     with pytest.raises(ConfigurationError, match=f"{parameter} is missing") as caught:
         client.credentials(None)
     assert f"${variable}" in str(caught.value)
@@ -202,12 +202,12 @@ def test_a_variable_that_no_request_could_carry_is_refused_before_anything_is_se
     environment.setenv("ARIES_REDIRECT_URI", "http://localhost/")
     environment.setenv(name, os.fsdecode(b"http://localhost/\xff"))
     with pytest.raises(ConfigurationError):
-        Client(None, SecretSource("s"), None).credentials(None)
+        ClientCredentials(None, SecretSource("s"), None).credentials(None)
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
 def test_a_stored_client_id_or_redirect_uri_that_differs_is_a_configuration_error(name: str) -> None:
-    client = Client(
+    client = ClientCredentials(
         **{"client_id": "stored-id", "redirect_uri": "http://localhost/stored", name: "http://other/"},  # type: ignore[arg-type]
         client_secret=SecretSource(None),
     )
@@ -216,9 +216,9 @@ def test_a_stored_client_id_or_redirect_uri_that_differs_is_a_configuration_erro
 
 
 def test_what_is_the_same_or_not_said_does_not_differ() -> None:
-    Client("stored-id", SecretSource(None), "http://localhost/stored").check(stored(), "/here")
-    Client(None, SecretSource(None), None).check(stored(), "/here")
-    Client("any", SecretSource(None), "http://any/").check(Token("t"), "/here")
+    ClientCredentials("stored-id", SecretSource(None), "http://localhost/stored").check(stored(), "/here")
+    ClientCredentials(None, SecretSource(None), None).check(stored(), "/here")
+    ClientCredentials("any", SecretSource(None), "http://any/").check(Token("t"), "/here")
 
 
 # Parameters

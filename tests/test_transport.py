@@ -17,11 +17,12 @@ import requests
 import trustme
 import urllib3.exceptions
 
-from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError, oauth, transport
-from aries_auth.attempt import drop_inherited_connections, exchange
-from aries_auth.oauth import Credentials, TokenRequest
+from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox
 from aries_auth.token import Secret
+from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint.attempt import drop_inherited_connections, exchange
+from aries_auth.token_endpoint.protocol import Credentials, TokenRequest
 from tests.conftest import EXPIRED
 
 Stored = Callable[..., Token]
@@ -56,12 +57,12 @@ class VirtualTime:
 
 def request_for(aries: AriesSandbox, token: Token, url: str | None = None) -> TokenRequest:
     credentials = Credentials(aries.client_id, Secret(aries.client_secret), aries.redirect_uri)
-    return oauth.refresh_request(url or aries.token_url, credentials, Secret(token.refresh_token or ""))
+    return protocol.refresh_request(url or aries.token_url, credentials, Secret(token.refresh_token or ""))
 
 
-def send(request: TokenRequest, clock: VirtualTime, chance: float = 1.0, **how: Any) -> transport.Outcome:
+def send(request: TokenRequest, clock: VirtualTime, chance: float = 1.0, **how: Any) -> retries.Outcome:
     given: dict[str, Any] = {"client": None, "library": "requests", "wall": lambda: 1_764_000_000.0}
-    return transport.send(
+    return retries.send(
         request, pause=clock.pause, monotonic=clock.monotonic, chance=lambda: chance, **{**given, **how}
     )
 
@@ -126,7 +127,7 @@ def test_a_retry_after_beyond_what_is_left_fails_at_once_and_is_remembered_for_a
 def test_no_attempt_is_started_when_the_interpreter_is_ending(aries: AriesSandbox) -> None:
     outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library="requests")
     assert outcome.error is None
-    ended = transport.send(
+    ended = retries.send(
         request_for(aries, aries.issue_token()), client=None, library="requests", pause=lambda _: False
     )
     assert ended.error is not None

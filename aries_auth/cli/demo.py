@@ -1,4 +1,4 @@
-"""``aries-auth demo``: the command; what it shows is in `story`."""
+"""``aries-auth demo``: the command; what it shows is in `demo_steps`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def demo() -> None:
     tokens and your environment play no part in it.
     """
     began = time.monotonic()
-    from aries_auth.cli.story import Untrue, tell  # noqa: PLC0415
+    from aries_auth.cli.demo_steps import Untrue, steps  # noqa: PLC0415
 
     try:
-        for line in tell():
+        for line in steps():
             mark = paint("ok", "green", sys.stdout)
             click.echo(f"{time.monotonic() - began:6.2f} s  {mark}  {one_line(line)}")
     except Untrue as exc:

@@ -73,7 +73,7 @@ def login(
     $ARIES_CLIENT_SECRET or the content of the file named by $ARIES_CLIENT_SECRET_FILE, else it is asked for without
     echo. It is never an option, since other users can see those.
     """
-    from aries_auth.login import login as log_in  # noqa: PLC0415
+    from aries_auth.authorization import login as log_in  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     grant = find_grant(profile, store)
@@ -102,9 +102,9 @@ def login(
 
 
 def _report(token: Token | None, where: str, *, secret_was_typed: bool) -> None:
-    from aries_auth.cli.token import lives  # noqa: PLC0415
+    from aries_auth.cli.token import lifetimes  # noqa: PLC0415
 
-    says = "" if token is None else f"; {lives(token, time.time())}"
+    says = "" if token is None else f"; {lifetimes(token, time.time())}"
     say(f"logged in, and the token is in {where}{says}", color="green")
     if secret_was_typed:
         say("programs that keep it fresh need the secret, too: $ARIES_CLIENT_SECRET, or a file named by "
@@ -142,8 +142,8 @@ def _client_secret() -> Callable[[], str] | None:
 
 
 def _scope(given: Sequence[str], stored: Token | None) -> str:
-    from aries_auth.oauth import join_scope  # noqa: PLC0415
     from aries_auth.settings import variable  # noqa: PLC0415
+    from aries_auth.token_endpoint.protocol import join_scope  # noqa: PLC0415
 
     found = join_scope(given) or join_scope(variable("ARIES_SCOPE") or "")
     if found:
@@ -155,7 +155,7 @@ def _scope(given: Sequence[str], stored: Token | None) -> str:
 
 
 def _ask_for_scope(before: str) -> str:
-    from aries_auth.oauth import SCOPES  # noqa: PLC0415
+    from aries_auth.token_endpoint.protocol import SCOPES  # noqa: PLC0415
 
     question = "Scopes, by number or name, separated by spaces, or all"
     if has_terminal():
@@ -174,7 +174,7 @@ def _chosen(answer: str) -> str:
         ConfigurationError: one of its words is neither a number of the list nor a scope.
     """
     from aries_auth.errors import ConfigurationError  # noqa: PLC0415
-    from aries_auth.oauth import SCOPES, join_scope  # noqa: PLC0415
+    from aries_auth.token_endpoint.protocol import SCOPES, join_scope  # noqa: PLC0415
 
     if answer.lower() == "all":
         return join_scope(SCOPES)

@@ -24,9 +24,9 @@ def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
     newest first. Give the old key along with the new one; once everything is moved, it can be left out.
     """
     from aries_auth.cli.stores import every_store, find_store  # noqa: PLC0415
-    from aries_auth.encryption import cipher_of_environment  # noqa: PLC0415
-    from aries_auth.encryption import rekey as move  # noqa: PLC0415
     from aries_auth.errors import ConfigurationError, StoreError  # noqa: PLC0415
+    from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415
+    from aries_auth.settings.encryption import rekey as move  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     cipher = cipher_of_environment()

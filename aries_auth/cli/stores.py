@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, NamedTuple
 
 from aries_auth import settings
-from aries_auth.encryption import cipher_of_environment
 from aries_auth.errors import ConfigurationError
+from aries_auth.settings.encryption import cipher_of_environment
 from aries_auth.store import FileTokenStore, profile_path
 from aries_auth.token import Secret
 

@@ -32,10 +32,10 @@ def token(profile: str | None, store: str | None) -> None:
 @grant_options
 def refresh(profile: str | None, store: str | None) -> None:
     """Refresh the access token now, however long the old one would live."""
-    say(f"refreshed: {lives(find_grant(profile, store).auth().refresh(), time.time())}")
+    say(f"refreshed: {lifetimes(find_grant(profile, store).auth().refresh(), time.time())}")
 
 
-def lives(token: Token, now: float) -> str:
+def lifetimes(token: Token, now: float) -> str:
     """How long both tokens can be used, as part of a sentence."""
     access = _until(token.expires_at, now)
     if token.refresh_token is None:

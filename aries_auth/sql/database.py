@@ -13,8 +13,8 @@ from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
 from aries_auth.errors import ConfigurationError, StoreError, printable
+from aries_auth.sql.fault import DatabaseFault, FaultKind, R, attempt, patiently
 from aries_auth.sql.table import GrantTable
-from aries_auth.sql.trouble import Kind, R, Trouble, attempt, patiently
 from aries_auth.token import Secret
 
 _DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
@@ -76,24 +76,24 @@ class Database:
             _engines.add(self._engine)
         return self._engine
 
-    def connect(self) -> tuple[Connection | None, Trouble | None]:
+    def connect(self) -> tuple[Connection | None, DatabaseFault | None]:
         """A connection, or what went wrong; waits for one of the pool as long as the pool says."""
         engine = self.engine
         return attempt(engine.connect, self._password)
 
-    def connect_at_once(self) -> tuple[Connection | None, Trouble | None]:
+    def connect_at_once(self) -> tuple[Connection | None, DatabaseFault | None]:
         """The same, and does not wait for the pool."""
         if _is_exhausted(self.engine):
-            return None, Trouble(Kind.EXHAUSTED, Kind.EXHAUSTED.value)
+            return None, DatabaseFault(FaultKind.EXHAUSTED, FaultKind.EXHAUSTED.value)
         return self.connect()
 
-    def ask(self, question: Callable[[Connection], R]) -> tuple[R | None, Trouble | None]:
+    def ask(self, question: Callable[[Connection], R]) -> tuple[R | None, DatabaseFault | None]:
         """What the question returned of a connection that is given back at once, or what went wrong."""
         connection, trouble = self.connect()
         if connection is None:
             return None, trouble
         answer, trouble = attempt(lambda: question(connection))
-        give_back(connection, lost=trouble is not None and trouble.kind is Kind.LOST)
+        give_back(connection, lost=trouble is not None and trouble.kind is FaultKind.LOST)
         return answer, trouble
 
     def create(self, rows: GrantTable, table: str) -> None:

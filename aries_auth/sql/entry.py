@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from aries_auth.errors import LockTimeout
-from aries_auth.flight import monotonic
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.sql.fault import PATIENCE, DatabaseFault, FaultKind
 from aries_auth.sql.row import RowLock
-from aries_auth.sql.trouble import PATIENCE, Kind, Trouble
 from aries_auth.store.document import encode
 from aries_auth.token import Secret, Token
 
@@ -21,6 +21,8 @@ _POLL = 0.02
 
 class SQLEntry:
     """The row of a `SQLTokenStore` while it is locked."""
+
+    __module__ = "aries_auth.sql"
 
     def __init__(self, store: SQLTokenStore, row: RowLock) -> None:
         self._store = store
@@ -57,9 +59,9 @@ class SQLEntry:
             self.load()
         encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
         trouble = self._row.reserve()
-        if trouble is not None and trouble.kind is Kind.LOST:
+        if trouble is not None and trouble.kind is FaultKind.LOST:
             trouble = self._anew(self._row.reserve, None)  # nothing is spent yet
-        if trouble is not None and trouble.kind is Kind.BUSY:
+        if trouble is not None and trouble.kind is FaultKind.BUSY:
             raise LockTimeout(f"{self._store} was locked by another process or thread in between. Try again.")
         if trouble is not None:
             raise self._store.error("replaced", trouble)
@@ -77,7 +79,7 @@ class SQLEntry:
         lost, trouble = not self._row.held, None
         if not lost:
             trouble = self._row.write(document, *secrets)
-            lost = trouble is not None and trouble.kind is Kind.LOST
+            lost = trouble is not None and trouble.kind is FaultKind.LOST
         if lost:
             trouble = self._anew(lambda: self._row.write(document, *secrets), document)
         self._saved = trouble is None
@@ -85,24 +87,24 @@ class SQLEntry:
             raise self._store.error("replaced", trouble)
         self._seen = document
 
-    def _anew(self, act: Callable[[], Trouble | None], written: Secret | None) -> Trouble | None:
+    def _anew(self, act: Callable[[], DatabaseFault | None], written: Secret | None) -> DatabaseFault | None:
         """Lock again and act, where the row is as it was seen last; or holds already what the act would write."""
         # In a hurry: until this has the lock again others can have it, and would send the refresh token again.
         deadline = monotonic() + PATIENCE
         while True:
             trouble = self._row.acquire(_SLICE) or self._act_if_as_seen(act, written)
-            if trouble is None or trouble.kind in (Kind.OTHER, Kind.MISSING) or monotonic() >= deadline:
+            if trouble is None or trouble.kind in (FaultKind.OTHER, FaultKind.MISSING) or monotonic() >= deadline:
                 return trouble
             time.sleep(_POLL)
 
-    def _act_if_as_seen(self, act: Callable[[], Trouble | None], written: Secret | None) -> Trouble | None:
+    def _act_if_as_seen(self, act: Callable[[], DatabaseFault | None], written: Secret | None) -> DatabaseFault | None:
         found, trouble = self._row.read()
         if trouble is None and written is not None and found == written:
             self._row.release()  # the commit whose confirmation was lost
             return None
         if trouble is None and found != self._seen:
             self._row.release()
-            return Trouble(Kind.OTHER, "the lock was lost, and somebody else has saved a token meanwhile")
+            return DatabaseFault(FaultKind.OTHER, "the lock was lost, and somebody else has saved a token meanwhile")
         return trouble or act()
 
     def delete(self) -> None:

@@ -8,10 +8,10 @@ from typing import Callable
 
 from sqlalchemy import Connection
 
-from aries_auth.flight import monotonic
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.sql.database import Database, give_back, hold
+from aries_auth.sql.fault import DatabaseFault, FaultKind, attempt
 from aries_auth.sql.table import GrantTable, Reservation, isolation, restore
-from aries_auth.sql.trouble import Kind, Trouble, attempt
 from aries_auth.token import Secret
 
 _SAVEPOINT = "aries_auth"
@@ -45,7 +45,7 @@ class RowLock:
         """Whether the transaction is open, as far as anybody knows."""
         return self._connection is not None
 
-    def acquire(self, wait: float) -> Trouble | None:
+    def acquire(self, wait: float) -> DatabaseFault | None:
         """Lock the row, waiting for it at most so many seconds; not, where another holder's reservation is young."""
         connection, trouble = self._database.connect_at_once()
         if connection is None:
@@ -61,18 +61,20 @@ class RowLock:
         if trouble is None and reservation is not None and reservation.at != self._reserved_at:
             grace = _GRACE if wait > 0 else _GRACE_OF_WHO_LOOKS
             if abs(reservation.age) < grace:
-                trouble = Trouble(Kind.BUSY, "another holder may still save what it has reserved the row for")
+                trouble = DatabaseFault(
+                    FaultKind.BUSY, "another holder may still save what it has reserved the row for"
+                )
         if trouble is not None:
-            self._let_go(lost=trouble.kind is Kind.LOST)
+            self._let_go(lost=trouble.kind is FaultKind.LOST)
         return trouble
 
-    def _lock(self, connection: Connection, wait: float) -> tuple[Reservation | None, Trouble | None]:
+    def _lock(self, connection: Connection, wait: float) -> tuple[Reservation | None, DatabaseFault | None]:
         self._savepoint = False
         locked, trouble = attempt(lambda: self._table.lock(connection, self._key, wait))
         self._empty, reservation = locked or (False, None)
         return reservation, trouble
 
-    def read(self) -> tuple[Secret | None, Trouble | None]:
+    def read(self) -> tuple[Secret | None, DatabaseFault | None]:
         """The document in the row, read under the lock."""
         connection = self._connection
         if connection is None:
@@ -80,10 +82,10 @@ class RowLock:
         document, trouble = attempt(lambda: self._table.read(connection, self._key))
         if trouble is not None:
             # A statement that failed has ended a transaction of PostgreSQL; none is tried in it again.
-            self._let_go(lost=trouble.kind is Kind.LOST)
+            self._let_go(lost=trouble.kind is FaultKind.LOST)
         return document, trouble
 
-    def reserve(self) -> Trouble | None:
+    def reserve(self) -> DatabaseFault | None:
         """Prove that the row can be written, and leave a note in it that its refresh token is about to be spent.
 
         The note is committed, and the row locked again at once. Others that come in between leave it alone, as
@@ -101,7 +103,7 @@ class RowLock:
         if trouble is None and reserved_at is None:
             trouble = _NO_ROW
         if trouble is not None:
-            self._let_go(lost=trouble.kind is Kind.LOST)
+            self._let_go(lost=trouble.kind is FaultKind.LOST)
             return trouble
         self._reserved_at = reserved_at
         _, trouble = attempt(connection.commit)
@@ -110,21 +112,21 @@ class RowLock:
             return trouble
         return self._lock_again(connection) or self._set_savepoint()
 
-    def _lock_again(self, connection: Connection) -> Trouble | None:
+    def _lock_again(self, connection: Connection) -> DatabaseFault | None:
         deadline = monotonic() + _RELOCK
         while True:
             reservation, trouble = self._lock(connection, max(_POLL, deadline - monotonic()))
             if trouble is None and (reservation is None or reservation.at != self._reserved_at):
-                trouble = Trouble(Kind.BUSY, "somebody else took the lock meanwhile")
-            elif trouble is not None and trouble.kind is Kind.BUSY and monotonic() < deadline:
+                trouble = DatabaseFault(FaultKind.BUSY, "somebody else took the lock meanwhile")
+            elif trouble is not None and trouble.kind is FaultKind.BUSY and monotonic() < deadline:
                 attempt(connection.rollback)
                 time.sleep(_POLL)
                 continue
             if trouble is not None:
-                self._let_go(lost=trouble.kind is Kind.LOST)
+                self._let_go(lost=trouble.kind is FaultKind.LOST)
             return trouble
 
-    def write(self, document: Secret, *secrets: Secret) -> Trouble | None:
+    def write(self, document: Secret, *secrets: Secret) -> DatabaseFault | None:
         """Write and commit, which ends the lock.
 
         Returns:
@@ -137,11 +139,11 @@ class RowLock:
             or self._commit(*secrets)
         )
 
-    def delete(self) -> Trouble | None:
+    def delete(self) -> DatabaseFault | None:
         """Delete the row and commit, which ends the lock."""
         return self._changed(self._table.delete) or self._commit()
 
-    def _set_savepoint(self) -> Trouble | None:
+    def _set_savepoint(self) -> DatabaseFault | None:
         """What fails after this leaves the lock as it is."""
         connection = self._connection
         if connection is None:
@@ -149,10 +151,10 @@ class RowLock:
         _, trouble = attempt(lambda: connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}"))
         self._savepoint = trouble is None
         if trouble is not None:
-            self._let_go(lost=trouble.kind is Kind.LOST)
+            self._let_go(lost=trouble.kind is FaultKind.LOST)
         return trouble
 
-    def _changed(self, change: Callable[[Connection, str], int], *secrets: Secret) -> Trouble | None:
+    def _changed(self, change: Callable[[Connection, str], int], *secrets: Secret) -> DatabaseFault | None:
         connection = self._connection
         if connection is None:
             return _GONE
@@ -160,14 +162,14 @@ class RowLock:
         if trouble is None:
             return None if rows == 1 else _NO_ROW
         # MySQL ends the whole transaction in a deadlock.
-        if self._savepoint and trouble.kind not in (Kind.LOST, Kind.AGAIN):
+        if self._savepoint and trouble.kind not in (FaultKind.LOST, FaultKind.AGAIN):
             _, again = attempt(lambda: connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}"))
             if again is None:
                 return trouble
-        self._let_go(lost=trouble.kind is Kind.LOST)
+        self._let_go(lost=trouble.kind is FaultKind.LOST)
         return trouble
 
-    def _commit(self, *secrets: Secret) -> Trouble | None:
+    def _commit(self, *secrets: Secret) -> DatabaseFault | None:
         connection = self._connection
         if connection is None:
             return _GONE
@@ -195,5 +197,5 @@ class RowLock:
             give_back(connection, lost=lost)
 
 
-_GONE = Trouble(Kind.LOST, "the lock went with its connection or its transaction")
-_NO_ROW = Trouble(Kind.OTHER, "the database wrote no row")
+_GONE = DatabaseFault(FaultKind.LOST, "the lock went with its connection or its transaction")
+_NO_ROW = DatabaseFault(FaultKind.OTHER, "the database wrote no row")

@@ -10,14 +10,14 @@ from typing import Any, Generator
 from sqlalchemy import URL, Engine
 
 from aries_auth.errors import ConfigurationError, LockTimeout, StoreError, printable
-from aries_auth.flight import monotonic
-from aries_auth.settings import check_seconds
+from aries_auth.singleflight.clock import check_seconds, monotonic
 from aries_auth.sql.database import Database
 from aries_auth.sql.entry import SQLEntry
+from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, longer_pause, patiently
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
-from aries_auth.sql.trouble import GOES_BY, PATIENCE, Kind, Trouble, longer_pause, patiently
 from aries_auth.store.document import Cipher, decode
+from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.token import Secret, Token
 
 _POLL = 0.02
@@ -41,6 +41,8 @@ class SQLTokenStore:
         ConfigurationError: a parameter is malformed, or the engine can hold no lock (asynchronous, in memory).
     """
 
+    __module__ = "aries_auth.sql"
+
     # What is shown of one that could not be made, in a traceback that prints locals.
     key: str = ""
     table: str = ""
@@ -53,7 +55,7 @@ class SQLTokenStore:
         *,
         table: str = TABLE,
         cipher: Cipher | None = None,
-        lock_timeout: float = 45.0,
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
         # What is refused below is raised from a frame that no longer holds the URL, and its password.
         given, engine_or_url = _hidden(engine_or_url), ""
@@ -129,7 +131,7 @@ class SQLTokenStore:
             StoreError: the database can't be asked.
         """
         keys, trouble = patiently(lambda: self._database.ask(self._rows.keys))
-        if trouble is not None and trouble.kind is not Kind.MISSING:
+        if trouble is not None and trouble.kind is not FaultKind.MISSING:
             raise StoreError(f"The table {self.table} in {self._shown} can't be read: {trouble.text}.")
         return keys or []
 
@@ -138,7 +140,7 @@ class SQLTokenStore:
         document, trouble = patiently(
             lambda: self._database.ask(lambda connection: self._rows.read(connection, self.key))
         )
-        if trouble is not None and trouble.kind is not Kind.MISSING:
+        if trouble is not None and trouble.kind is not FaultKind.MISSING:
             raise self.error("read", trouble)
         return document
 
@@ -151,7 +153,7 @@ class SQLTokenStore:
             raise StoreError(f"The token in {self} can't be used: {fault}. It was left as it is.")
         return token
 
-    def error(self, what: str, trouble: Trouble) -> StoreError:
+    def error(self, what: str, trouble: DatabaseFault) -> StoreError:
         """The error for a trouble in words for the caller."""
         return StoreError(f"The token in {self} can't be {what}: {trouble.text}.")
 
@@ -163,9 +165,9 @@ class SQLTokenStore:
             trouble = row.acquire(max(0.0, deadline - monotonic()))
             if trouble is None:
                 return
-            if trouble.kind is Kind.MISSING:
+            if trouble.kind is FaultKind.MISSING:
                 self._database.create(self._rows, self.table)
-            elif trouble.kind in (Kind.BUSY, Kind.EXHAUSTED):
+            elif trouble.kind in (FaultKind.BUSY, FaultKind.EXHAUSTED):
                 if monotonic() >= deadline:
                     raise self._lock_timeout(timeout, trouble)
                 time.sleep(min(_POLL, max(0.0, deadline - monotonic())))
@@ -175,8 +177,8 @@ class SQLTokenStore:
             else:
                 raise self.error("locked", trouble)
 
-    def _lock_timeout(self, timeout: float, trouble: Trouble) -> LockTimeout:
-        if trouble.kind is Kind.EXHAUSTED:
+    def _lock_timeout(self, timeout: float, trouble: DatabaseFault) -> LockTimeout:
+        if trouble.kind is FaultKind.EXHAUSTED:
             return LockTimeout(
                 f"{trouble.text[0].upper()}{trouble.text[1:]}, and none came free within {timeout:g} s to lock {self}. "
                 "Give the store a URL or an engine of its own, or the pool more connections."

@@ -17,6 +17,8 @@ Body = Union[None, str, bytes, Mapping[str, Any], List[Any]]
 class Fault:
     """One way to fail. Its fields are the parameters of `AriesSandbox.fail`."""
 
+    __module__ = "aries_auth.testing"
+
     route: str = "token"
     status: int | None = None
     body: Body = None

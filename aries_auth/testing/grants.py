@@ -41,6 +41,8 @@ class Rules:
         edit_answer: gets each answer of the token endpoint and returns the one to send.
     """
 
+    __module__ = "aries_auth.testing"
+
     access_token_lifetime: float = 3600.0
     refresh_token_lifetime: float = 2592000.0
     code_lifetime: float = 600.0

@@ -13,6 +13,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 class Page:
     """What a browser ended on. Header names are in lower case."""
 
+    __module__ = "aries_auth.testing"
+
     status: int
     text: str
     headers: Mapping[str, str] = field(repr=False)

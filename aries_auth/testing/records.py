@@ -28,6 +28,8 @@ class TokenRequestRecord:
         had_authorization: whether it had an ``Authorization`` header, which a token request has no use for.
     """
 
+    __module__ = "aries_auth.testing"
+
     grant_type: str | None
     status: int | None
     at: float
@@ -45,6 +47,8 @@ class ApiRequestRecord:
 
     A websocket's opening is one with the status 101, and each token shown on it one with the method ``AUTH``.
     """
+
+    __module__ = "aries_auth.testing"
 
     method: str
     path: str

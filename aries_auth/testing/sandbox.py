@@ -38,6 +38,8 @@ class AriesSandbox:
         clock: Unix time in seconds; None is ``time.time``, looked up at each call.
     """
 
+    __module__ = "aries_auth.testing"
+
     # So that `aries.rotate = False`, which would do nothing, is an error: that is `aries.rules.rotate`.
     __slots__ = (
         "_grants",

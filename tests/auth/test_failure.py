@@ -87,9 +87,9 @@ def test_a_retry_after_beyond_the_30_s_fails_at_once_and_is_kept_to(
         auth.refresh()
     assert len(aries.token_requests) == 2, "refresh() tries at once"
     assert auth._ready is not None
-    remembered = auth._ready.source._renewal._remembered
-    assert remembered is not None
-    assert remembered.until - time.monotonic() <= 60.0, "for a minute at most"
+    restraints = auth._ready.source._memory.restraints
+    assert restraints.failure is not None
+    assert restraints.failure_until - time.monotonic() <= 60.0, "for a minute at most"
 
 
 @pytest.mark.parametrize("age", [FRESH, EXPIRED], ids=["living", "expired"])
@@ -395,7 +395,7 @@ def test_an_endpoint_that_drips_does_not_outlast_the_time_in_all(
     drip_of: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.SENDING_TIME", 0.5)
+    monkeypatch.setattr("aries_auth.token_endpoint.backoff.SENDING_TIME", 0.5)
     aries.fail(drip=0.05, drip_of=drip_of)
     begun = time.monotonic()
     with pytest.raises(TokenRequestError) as caught:

@@ -31,13 +31,13 @@ def settle(auth: AriesAuth) -> None:
     """Until nothing goes on in the background for this object."""
     assert auth._ready is not None
     source = auth._ready.source
-    wait_until(lambda: source._under_way is None or source._under_way[0].done)
+    wait_until(lambda: source._under_way is None or source._under_way.flight.done)
 
 
 def margin_of(auth: AriesAuth, token: Token) -> float:
     """The seconds before the token's end from which on this object refreshes it."""
     assert auth._ready is not None
-    return (token.expires_at or 0.0) - auth._ready.source.hot.held.fresh_until
+    return (token.expires_at or 0.0) - auth._ready.source.slot.cached.fresh_until
 
 
 def test_a_fresh_token_is_used_without_lock_io_or_thread(
@@ -162,7 +162,7 @@ def test_while_another_process_refreshes_it_is_looked_at_whenever_that_is_due_an
     due: float,
     looks: int,
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: due)
+    monkeypatch.setattr("aries_auth.refresh.policy.look_again", lambda _held, _now: due)
     stored(age=IN_MARGIN)
     auth = make_auth()
     with store.locked():
@@ -175,7 +175,7 @@ def test_while_another_process_refreshes_it_is_looked_at_whenever_that_is_due_an
 def test_while_a_refresh_ahead_is_under_way_no_other_is_started(
     make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 0.0)
+    monkeypatch.setattr("aries_auth.refresh.policy.look_again", lambda _held, _now: 0.0)
     stored(age=IN_MARGIN)
     auth = make_auth()
     aries.fail(hang=True)
@@ -218,7 +218,7 @@ def test_a_failed_attempt_is_logged_and_retried_with_back_off_and_hurts_no_calle
 def test_the_back_off_after_a_failed_attempt_is_kept_to(
     make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.ahead_back_off", lambda _failures, _chance: 60.0)
+    monkeypatch.setattr("aries_auth.refresh.policy.ahead_back_off", lambda _failures, _chance: 60.0)
     stored(age=3600.0 - 11.0)  # soon in last call, where the other processes are looked for often
     auth = make_auth()
     aries.fail(status=400, body={"error": "invalid_client"}, times=None)
@@ -242,8 +242,8 @@ def test_the_back_off_counts_the_failures_since_the_last_success(
         counted.append(failures)
         return 0.0
 
-    monkeypatch.setattr("aries_auth.policy.ahead_back_off", back_off)
-    monkeypatch.setattr("aries_auth.policy.look_again", lambda _held, _now: 0.0)
+    monkeypatch.setattr("aries_auth.refresh.policy.ahead_back_off", back_off)
+    monkeypatch.setattr("aries_auth.refresh.policy.look_again", lambda _held, _now: 0.0)
     stored(age=IN_MARGIN)
     auth = make_auth()
     for times in (3, 2):
@@ -252,14 +252,14 @@ def test_the_back_off_counts_the_failures_since_the_last_success(
             auth.get_token()
             settle(auth)
         stored(age=IN_MARGIN)
-        auth._ready.source._renewal.memory = None  # type: ignore[union-attr]
+        auth._ready.source._memory.cached = None  # type: ignore[union-attr]
     assert counted == [0, 1, 2, 0, 1]
 
 
 def test_a_refresh_that_failed_for_a_caller_of_its_own_holds_none_ahead_back(
     make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.policy.ahead_back_off", lambda _failures, _chance: 60.0)
+    monkeypatch.setattr("aries_auth.refresh.policy.ahead_back_off", lambda _failures, _chance: 60.0)
     stored(age=IN_MARGIN)
     auth = make_auth()
     aries.fail(**PAGE)
@@ -421,7 +421,7 @@ def test_a_hundred_tokens_that_fall_due_together_start_few_threads_and_no_waitin
 def test_a_background_refresh_in_the_queue_is_pulled_forward_by_who_needs_it(
     aries: AriesSandbox, make_auth: MakeAuth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.crew.MOST_IN_BACKGROUND", 1)
+    monkeypatch.setattr("aries_auth.singleflight.pool.MOST_IN_BACKGROUND", 1)
     auths = []
     for number in range(2):
         store = FileTokenStore(tmp_path / f"{number}.json")

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, Token
-from aries_auth.flight import FlightThread
+from aries_auth.singleflight.flight import FlightThread
 from aries_auth.testing import AriesSandbox
 
 from .zygote import Zygote

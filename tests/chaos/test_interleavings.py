@@ -18,9 +18,12 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from aries_auth import LockTimeout, LoginRequired, Token
-from aries_auth.flight import Flight
-from aries_auth.renewal import Renewal, Why, Wish
-from aries_auth.settings import Client, SecretSource
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.memory import Memory
+from aries_auth.refresh.pending_save import PendingSave
+from aries_auth.refresh.refresher import Reason, Refresher, RefreshRequest
+from aries_auth.settings import ClientCredentials, SecretSource
+from aries_auth.singleflight.flight import Flight
 
 from .scheduler import Crash, Process, World, explore
 
@@ -160,29 +163,33 @@ class SharedDisk:
 class TwoRefreshers(World):
     """Two processes find the same token wanting; what survives must end with the next one."""
 
-    def __init__(self, whys: tuple[Why, Why], left: float) -> None:
-        self.whys = dict(zip(("A", "B"), whys))
+    def __init__(self, reasons: tuple[Reason, Reason], left: float) -> None:
+        self.reasons = dict(zip(("A", "B"), reasons))
         old = token(1, NOW - LIFE + left)
         self.disk = SharedDisk(old)
         self.server = SteppedServer(newest=1)
         self.processes = [Process(name, partial(self.refresher, old)) for name in ("A", "B")]
 
     def refresher(self, old: Token, process: Process) -> Token:
-        return self.renewal(process, old).token
+        return self.refreshed(process, old).token
 
-    def renewal(self, process: Process, known: Token | None) -> Any:
+    def refreshed(self, process: Process, known: Token | None) -> Any:
         session = requests.Session()
         session.mount("https://", SteppedAdapter(self.server, process))
-        renewal = Renewal(
+        grant = Grant(
             store=SteppedStore(self.disk, process),
-            client=Client("client", SecretSource("secret"), "https://app.example/callback"),
+            credentials=ClientCredentials("client", SecretSource("secret"), "https://app.example/callback"),
             token_url=URL,
             refresh_margin=300.0,
             token_client=session,
             login_command="aries-auth login",
+            timeout=30.0,
         )
-        renewal.start_over()
-        flight: Flight[Any] = Flight(partial(renewal.work, Wish(self.whys[process.name], NOW, known, "requests")))
+        memory = Memory(grant.refresh_margin)
+        refresher = Refresher(grant, memory, PendingSave(grant.store, memory))
+        flight: Flight[Any] = Flight(
+            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests"))
+        )
         flight.run_here()
         return flight.result()
 
@@ -212,7 +219,7 @@ class TwoRefreshers(World):
         assert self.server.reused == 0, "a used refresh token was sent again"
         assert len(self.server.requests) <= 1, f"{len(self.server.requests)} token requests for one life"
         for process in survivors:
-            if isinstance(process.error, LockTimeout) and self.whys[process.name] is Why.AHEAD:
+            if isinstance(process.error, LockTimeout) and self.reasons[process.name] is Reason.AHEAD:
                 continue  # leaves it to the other one, and looks again shortly
             assert process.error is None, f"{process.name} failed: {process.error!r}"
             assert process.result.access_token == "access-2"
@@ -222,19 +229,19 @@ class TwoRefreshers(World):
 
 @pytest.mark.parametrize("crashes", [0, 1, 2])
 @pytest.mark.parametrize(
-    "whys, left",
+    "reasons, left",
     [
-        ((Why.NEEDED, Why.NEEDED), -1.0),
-        ((Why.REFUSED, Why.REFUSED), 1800.0),
-        ((Why.AHEAD, Why.AHEAD), 100.0),
-        ((Why.AHEAD, Why.NEEDED), 5.0),
-        ((Why.AHEAD, Why.REFUSED), 100.0),
-        ((Why.FORCED, Why.NEEDED), -1.0),
+        ((Reason.NEEDED, Reason.NEEDED), -1.0),
+        ((Reason.REFUSED, Reason.REFUSED), 1800.0),
+        ((Reason.AHEAD, Reason.AHEAD), 100.0),
+        ((Reason.AHEAD, Reason.NEEDED), 5.0),
+        ((Reason.AHEAD, Reason.REFUSED), 100.0),
+        ((Reason.FORCED, Reason.NEEDED), -1.0),
     ],
 )
 def test_every_interleaving_of_two_refreshers_makes_one_request_and_loses_nothing(
-    whys: tuple[Why, Why], left: float, crashes: int
+    reasons: tuple[Reason, Reason], left: float, crashes: int
 ) -> None:
-    explored = explore(lambda: TwoRefreshers(whys, left), crashes=crashes)
-    print(f"{whys[0].name} and {whys[1].name}, up to {crashes} crashes: {explored}")
+    explored = explore(lambda: TwoRefreshers(reasons, left), crashes=crashes)
+    print(f"{reasons[0].name} and {reasons[1].name}, up to {crashes} crashes: {explored}")
     assert explored.states > 20

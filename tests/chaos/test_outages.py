@@ -24,10 +24,10 @@ from .relay import Relay
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 # A trouble is a context manager that makes the endpoint fail, and says at which address.
-Trouble = Callable[[AriesSandbox, float], ContextManager[str]]
+DatabaseFault = Callable[[AriesSandbox, float], ContextManager[str]]
 
 
-def failing(**fault: Any) -> Trouble:
+def failing(**fault: Any) -> DatabaseFault:
     @contextlib.contextmanager
     def trouble(aries: AriesSandbox, seconds: float) -> Iterator[str]:
         aries.fail("token", times=None, **fault)

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 from typing import Any, Callable
 
-from aries_auth import AriesAuthError, Token, oauth, policy, settings
-from aries_auth.oauth import Answer, Credentials
+from aries_auth import AriesAuthError, Token, settings
+from aries_auth.refresh import policy
 from aries_auth.store.document import decode
 from aries_auth.token import Secret
+from aries_auth.token_endpoint import backoff, protocol
+from aries_auth.token_endpoint.protocol import Answer, Credentials
 
 NOW = 1_700_000_000.0
 PREVIOUS = Token("access-0", "refresh-0", obtained_at=NOW, expires_at=NOW + 3600)
 CREDENTIALS = Credentials("client", Secret("the-client-secret"), "https://app.example/callback")
-REQUEST = oauth.refresh_request("https://token.example/token", CREDENTIALS, Secret("refresh-0"))
+REQUEST = protocol.refresh_request("https://token.example/token", CREDENTIALS, Secret("refresh-0"))
 SECRETS = ("the-client-secret", "refresh-0")
 
 
@@ -26,7 +28,7 @@ def _is_safe(token: Token) -> None:
     assert token.access_token
     assert not set(token.access_token) & set("\r\n\0 ")
     assert Token.from_dict(json.loads(json.dumps(token.to_dict()))) == token
-    held = policy.hold(token, now=NOW, refresh_margin=300.0, spread=1.0, predecessor=PREVIOUS)
+    held = policy.cache(token, now=NOW, refresh_margin=300.0, spread=1.0, predecessor=PREVIOUS)
     assert held.fresh_until <= held.last_call_at <= held.expires_at
 
 
@@ -37,7 +39,7 @@ def _can_be_shown(error: AriesAuthError) -> None:
 
 def answer(data: bytes) -> None:
     """The body of a successful token answer."""
-    document = oauth.parse_answer(Answer(200, {}, data), REQUEST)
+    document = protocol.parse_answer(Answer(200, {}, data), REQUEST)
     token = Token.from_response(document, now=NOW, previous=PREVIOUS, client_id="client")
     assert token.refresh_token
     _is_safe(token)
@@ -47,18 +49,18 @@ def refusal(data: bytes) -> None:
     """The status and body of a refused one."""
     statuses = (300, 302, 400, 401, 403, 404, 408, 425, 429, 500, 503)
     refused = Answer(statuses[data[0] % len(statuses)] if data else 400, {}, data[1:])
-    error = oauth.refusal(refused, REQUEST)
+    error = protocol.refusal(refused, REQUEST)
     assert str(error).isprintable()
     for text in (str(error), error.error, error.error_description, error.request_id):
         assert text is None or not any(secret in text for secret in SECRETS)
-    oauth.is_grant_refused(refused)
-    oauth.is_verdict(refused)
+    protocol.is_grant_refused(refused)
+    protocol.is_verdict(refused)
 
 
 def callback(data: bytes) -> None:
     """The address that a browser ended on."""
     text = data.decode("utf-8", "surrogateescape")
-    code = oauth.parse_callback(Secret(text), redirect_uri="https://app.example/callback", state="the-state")
+    code = protocol.parse_callback(Secret(text), redirect_uri="https://app.example/callback", state="the-state")
     assert code.reveal()
 
 
@@ -100,7 +102,7 @@ def endpoint(data: bytes) -> None:
 
 def retry_after(data: bytes) -> None:
     """The value of a Retry-After."""
-    seconds = policy.retry_after(data.decode("latin-1"), NOW)
+    seconds = backoff.retry_after(data.decode("latin-1"), NOW)
     assert seconds is None or 0 <= seconds < 1e12
 
 

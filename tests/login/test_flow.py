@@ -30,7 +30,7 @@ from aries_auth import (
     Token,
     TokenRequestError,
 )
-from aries_auth.login import exchange
+from aries_auth.authorization import code_exchange
 from aries_auth.store.file import FileEntry
 from aries_auth.testing import AriesSandbox
 
@@ -399,7 +399,7 @@ def test_a_failed_save_is_tried_again(
         real(entry, token)
 
     monkeypatch.setattr(FileEntry, "save", save)
-    monkeypatch.setattr(exchange, "_SAVE_INTERVAL", 0.01)
+    monkeypatch.setattr(code_exchange, "_SAVE_INTERVAL", 0.01)
     token = flow.fetch_token(*approved(aries, flow), store=store_path)
     assert FileTokenStore(store_path).load() == token
 
@@ -414,7 +414,7 @@ def test_a_save_that_keeps_failing_says_that_the_token_is_lost(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "replace", broken)
-    monkeypatch.setattr(exchange, "_SAVE_INTERVAL", 0.01)
+    monkeypatch.setattr(code_exchange, "_SAVE_INTERVAL", 0.01)
     callback, state = approved(aries, flow)
     with pytest.raises(StoreError, match=r"Input/output error.*log in again") as caught:
         flow.fetch_token(callback, state, store_path)
@@ -431,7 +431,7 @@ def test_a_foreign_stores_error_is_masked(
         raise ValueError(f"can't insert {text}")
 
     monkeypatch.setattr(FileEntry, "save", save)
-    monkeypatch.setattr(exchange, "_SAVE_INTERVAL", 0.01)
+    monkeypatch.setattr(code_exchange, "_SAVE_INTERVAL", 0.01)
     callback, state = approved(aries, flow)
     with pytest.raises(StoreError, match=r"can't insert \[hidden\]") as caught:
         flow.fetch_token(callback, state, store_path)

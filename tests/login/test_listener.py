@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from aries_auth import AuthorizationError, ConfigurationError
-from aries_auth.login import listener as listener_module
-from aries_auth.login import pages, sockets
-from aries_auth.login.listener import Listener
-from aries_auth.login.request import Authority
-from aries_auth.login.sockets import loopback_authority
+from aries_auth.authorization import listener as listener_module
+from aries_auth.authorization import pages, sockets
+from aries_auth.authorization.callback_request import Authority
+from aries_auth.authorization.listener import Listener
+from aries_auth.authorization.sockets import loopback_authority
 from aries_auth.token import Secret
 
 from .conftest import CtrlC, assert_hidden, free_port, needs_signals

@@ -108,7 +108,7 @@ def auth_on(aries: AriesSandbox) -> Callable[..., AriesAuth]:
 
 
 def _patience(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    for module in ("trouble", "store", "entry"):
+    for module in ("fault", "store", "entry"):
         monkeypatch.setattr(f"aries_auth.sql.{module}.PATIENCE", seconds)
 
 

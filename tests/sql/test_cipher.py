@@ -11,7 +11,7 @@ import pytest
 fernet = pytest.importorskip("cryptography.fernet", reason="needs aries-auth[encryption]")
 
 from aries_auth import ConfigurationError, FileTokenStore, StoreError, Token  # noqa: E402
-from aries_auth.encryption import cipher_of_environment, rekey  # noqa: E402
+from aries_auth.settings.encryption import cipher_of_environment, rekey  # noqa: E402
 from aries_auth.sql import SQLTokenStore  # noqa: E402
 from tests.leaks import assert_no_secret  # noqa: E402
 
@@ -23,7 +23,7 @@ def key() -> bytes:
     return fernet.Fernet.generate_key()
 
 
-class Kind:
+class FaultKind:
     """A kind of store, and what lies in it."""
 
     def __init__(self, name: str, place: Any) -> None:
@@ -43,10 +43,10 @@ class Kind:
 @pytest.fixture(params=["file", "sqlite", "postgresql"])
 def kind(request, tmp_path):
     if request.param == "file":
-        return Kind("file", tmp_path / "t.json")
+        return FaultKind("file", tmp_path / "t.json")
     if request.param == "sqlite":
-        return Kind("sqlite", f"sqlite:///{tmp_path}/t.db")
-    return Kind("postgresql", request.getfixturevalue("postgresql"))
+        return FaultKind("sqlite", f"sqlite:///{tmp_path}/t.db")
+    return FaultKind("postgresql", request.getfixturevalue("postgresql"))
 
 
 def test_what_lies_in_the_store_is_the_documented_envelope(kind):

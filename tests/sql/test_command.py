@@ -62,8 +62,7 @@ def test_the_database_may_be_named_by_the_environment(command, url):
 
 
 def test_a_login_goes_into_the_database(command, url, monkeypatch):
-    from aries_auth import login
-    from aries_auth.login import AuthorizationCodeFlow
+    from aries_auth.authorization import AuthorizationCodeFlow, login
 
     flow = AuthorizationCodeFlow(
         command.aries.client_id, command.aries.client_secret, command.aries.redirect_uri, scope="user:information",

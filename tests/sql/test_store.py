@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from aries_auth import ConfigurationError, LockTimeout, StoreError, Token
 from aries_auth.sql import SQLTokenStore
-from aries_auth.sql.trouble import attempt
+from aries_auth.sql.fault import attempt
 from aries_auth.token import Secret
 from tests.leaks import assert_no_secret
 

@@ -1,0 +1,107 @@
+"""A call that was answered 401: what it is sent again with, and whether it can be."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping
+
+import requests
+
+from aries_auth.api_call.body import WHOLE, BodyPosition, drain, position_of_body, position_of_stream
+from aries_auth.api_call.origins import Origins
+from aries_auth.errors import AriesAuthError, ConfigurationError, LoginRequired
+from aries_auth.log import logger
+from aries_auth.refresh.policy import CachedToken
+from aries_auth.refresh.source import TokenSource
+from aries_auth.singleflight.flight import Steps, drive
+from aries_auth.token import Secret
+from aries_auth.token_endpoint import retries
+
+
+def resend_with_requests(
+    source: TokenSource,
+    origins: Origins,
+    response: requests.Response,
+    position: BodyPosition | None,
+    options: Mapping[str, Any],
+) -> requests.Response:
+    """The answer to the call sent once more, or the 401 itself where that can't be.
+
+    Args:
+        source: where the next token comes from.
+        origins: where a token may go.
+        response: the 401.
+        position: that of the call's body, where it had one when it was sent for the first time.
+        options: what requests sent it with.
+    """
+    request, connection = response.request, getattr(response, "connection", None)
+    sent = _bearer(request.headers.get("Authorization"))
+    # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
+    if sent is None or not origins.cover(request.url or ""):
+        return response
+    try:
+        cached = drive(renewed(source, sent, "requests"))
+    except BaseException:
+        response.close()
+        raise
+    # The position is that of the first hop; a redirect may have dropped the body.
+    kept = WHOLE if request.body is None else position or position_of_body(request.body)
+    if cached is None or connection is None or not kept.rewind():
+        return response
+    drain(response)
+    # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
+    response.request = request.copy()
+    request.headers["Authorization"] = cached.authorization
+    resent: requests.Response = connection.send(request, **options)
+    resent.history.append(response)
+    resent.request = request
+    return resent
+
+
+def request_to_resend(
+    source: TokenSource, origins: Origins, request: Any, response: Any, position: BodyPosition
+) -> Steps[Any]:
+    """Steps to the request that an auth flow of httpx sends again, with the next token; None: hand the 401 back.
+
+    Args:
+        source: where the next token comes from.
+        origins: where a token may go.
+        request: the call's first request.
+        response: the 401.
+        position: that of the first request's body.
+    """
+    # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
+    refused = response.request
+    sent = _bearer(refused.headers.get("Authorization"))
+    if sent is None or not origins.cover_httpx(refused.url):
+        return None
+    cached = yield from renewed(source, sent, retries.library_of_request(refused))
+    if cached is None:
+        return None
+    kept = position if refused.stream is request.stream else position_of_stream(refused.stream)
+    if not kept.rewind():
+        return None
+    refused.headers["Authorization"] = cached.authorization
+    return refused
+
+
+def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
+    """Steps to the token after one that was answered 401; None where nothing newer is to be had.
+
+    Raises:
+        LoginRequired, ConfigurationError: a person has to do something.
+    """
+    try:
+        cached = yield from source.renew(sent, time.time(), library)
+    except (LoginRequired, ConfigurationError):
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
+        said = exc if isinstance(exc, AriesAuthError) else type(exc).__name__
+        logger.warning("A call was answered 401 and the token could not be refreshed: %s", said)
+        return None
+    return None if Secret(cached.token.access_token) == sent else cached
+
+
+def _bearer(header: Any) -> Secret | None:
+    scheme, _, value = (header or "").partition(" ")
+    return Secret(value) if scheme.lower() == "bearer" and value else None

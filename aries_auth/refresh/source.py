@@ -1,0 +1,241 @@
+"""TokenSource: hands out a token that can be used, from memory, else the store, else the token endpoint.
+
+What to do is decided here once, as steps that yield what to wait for; `flight.drive` and `flight.drive_async` carry
+them out. Nothing here knows requests or httpx. The work that a flight does is in `refresher`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from aries_auth.errors import LoginRequired, TokenRequestError
+from aries_auth.refresh import policy
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.memory import Memory
+from aries_auth.refresh.pending_save import PendingSave
+from aries_auth.refresh.policy import CachedToken, Use
+from aries_auth.refresh.process import may_end_without_notice
+from aries_auth.refresh.refresher import Refresher
+from aries_auth.refresh.request import Reason, RefreshRequest
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.flight import Flight, Steps
+from aries_auth.token import Secret, Token
+
+# Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
+_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+
+
+class Handout(NamedTuple):
+    """A token for one call.
+
+    Attributes:
+        cached: the token.
+        beside: a refresh that must not outlive this call, since the process may end without notice; else None.
+    """
+
+    cached: CachedToken
+    beside: Flight[CachedToken] | None = None
+
+
+class _UnderWay(NamedTuple):
+    """A flight and what it is for: one value, so that a Ctrl-C can't come between the two."""
+
+    flight: Flight[CachedToken]
+    request: RefreshRequest
+
+
+class TokenSource:
+    """One grant as one object sees it."""
+
+    def __init__(self, grant: Grant) -> None:
+        self._grant = grant
+        self._memory = Memory(grant.refresh_margin)
+        self._pending = PendingSave(grant.store, self._memory)
+        self._refresher = Refresher(grant, self._memory, self._pending)
+        self.slot = self._memory.slot
+        self.timeout = grant.timeout
+        self._start_over()
+        _sources.add(self)
+
+    def _start_over(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._under_way: _UnderWay | None = None
+        self._pending.start_over()
+        self._memory.start_over(keep_token=not self._pending.idle)
+
+    def _own_process(self) -> None:
+        """Start over in a child whose fork ran none of Python's hooks, as uWSGI's does not."""
+        if self._process != os.getpid():
+            self._start_over()
+
+    @property
+    def token(self) -> Token | None:
+        """The token in memory; no I/O."""
+        return self._memory.token
+
+    def get(self, now: float, library: str) -> Steps[Handout]:
+        """Steps to a token that can be used for a call at `now`."""
+        self._own_process()
+        self._pending.save_again_if_due()
+        at = monotonic()
+        cached = yield from self._first_look(now, at, library)
+        use = cached.use(now)
+        if use is Use.AHEAD:
+            return Handout(cached, self._refresh_ahead(cached, now, library))
+        if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
+            return Handout(cached)  # the latter: a refresh has just failed, and the token lives
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
+        return Handout((yield from self._obtain(request, cached)))
+
+    def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
+        """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
+        cached, beside = yield from self.get(now, library)
+        if beside is None:
+            return cached
+        yield beside, self.timeout
+        newest = self._memory.cached
+        return newest if newest is not None and newest.is_alive(now) else cached
+
+    def renew(self, refused: Secret, now: float, library: str) -> Steps[CachedToken]:
+        """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
+
+        Args:
+            refused: the access token that was sent.
+            now: when the 401 came.
+            library: the library of the call.
+        """
+        self._own_process()
+        cached = yield from self._first_look(now, monotonic(), library)
+        if Secret(cached.token.access_token) == refused:
+            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
+        if cached.is_alive(now):
+            return cached
+        return (yield from self.get_settled(now, library))
+
+    def refresh(self, now: float, library: str) -> Steps[CachedToken]:
+        """Steps to the next token, whatever the life of this one."""
+        self._own_process()
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
+
+    def wait(self, timeout: float | None) -> Steps[bool]:
+        """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Returns:
+            Whether nothing is under way any more.
+        """
+        self._own_process()
+        deadline = math.inf if timeout is None else monotonic() + timeout
+        while True:
+            flight = self._unfinished()
+            if flight is None:
+                return self._pending.idle
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            yield flight, left
+
+    def _unfinished(self) -> Flight[Any] | None:
+        under_way = self._under_way
+        if under_way is not None and not under_way.flight.done:
+            return under_way.flight
+        return self._pending.start()
+
+    def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
+        """Steps to the token in memory, which is read from the store if there is none."""
+        cached = self._memory.cached
+        if cached is not None:
+            return cached
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
+
+    def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
+        """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
+        alive = fallback if fallback is not None and fallback.is_alive(request.now) else None
+        deadline = request.at + policy.patience(fallback, now=request.now, timeout=self.timeout)
+        may_be_stale = True
+        while True:
+            cached = self._memory.cached
+            if cached is not None and request.known not in (None, cached.token):
+                return cached  # somebody was faster between the caller's look and ours
+            left = deadline - monotonic()
+            if left <= 0:
+                break
+            flight, theirs = self._join_or_begin(request)
+            yield flight, left
+            if not flight.done or not theirs.same_as(request):
+                continue
+            try:
+                return _landed(flight, alive)
+            except LoginRequired:
+                # One that was under way before may have looked at the store before somebody logged in: look once more.
+                if theirs is request or not may_be_stale:
+                    raise
+                may_be_stale = False
+        if alive is not None:
+            return alive
+        raise TokenRequestError(
+            f"No new token within the call's time-out of {self.timeout:g} s; the refresh goes on, and the next call "
+            "can have its token.",
+            retryable=True,
+        )
+
+    def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
+        with self._lock:
+            under_way = self._under_way
+            if under_way is None or under_way.flight.done:
+                under_way = self._under_way = self._begin(request)
+            return under_way
+
+    def _begin(self, request: RefreshRequest) -> _UnderWay:
+        return _UnderWay(Flight(partial(self._refresher.work, request)), request)
+
+    def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:
+        """Refresh beside a call; returns the flight if it must not outlive this very call."""
+        waits = self._waits()
+        with self._lock:
+            flight = None if self._under_way is None else self._under_way.flight
+            begins = flight is None or flight.done
+            if begins:
+                restraints = self._memory.restraints
+                if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
+                    return None
+                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, one_attempt=waits)
+                self._under_way = self._begin(request)
+                flight = self._under_way.flight
+                no_ahead_until = monotonic() + policy.look_again(cached, now)
+                self._memory.restraints = replace(restraints, no_ahead_until=no_ahead_until)
+        assert flight is not None  # noqa: S101 - begun, or under way
+        flight.start_in_background()
+        return flight if begins and waits else None
+
+    def _waits(self) -> bool:
+        """Whether a refresh ahead must not outlive the call that started it."""
+        background = self._grant.background
+        return may_end_without_notice() if background is None else not background
+
+
+def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:
+    try:
+        return flight.result()
+    except Exception:  # whatever a store of the caller's raises: it hurts no call while the token lives
+        if alive is None:
+            raise
+        return alive
+
+
+def _start_over_in_child() -> None:
+    for source in list(_sources):
+        source._start_over()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_in_child)

@@ -1,0 +1,165 @@
+"""Sends a token request with requests or httpx, with retries, within 30 s in all.
+
+What goes wrong comes back as a value: an exception raised in here would carry frames that hold the request's body.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any, Callable, NamedTuple
+
+import httpx
+import requests
+
+from aries_auth.errors import ConfigurationError, TokenRequestError, printable
+from aries_auth.token_endpoint import backoff, protocol
+from aries_auth.token_endpoint.attempt import Attempt, send_once
+from aries_auth.token_endpoint.protocol import Answer, TokenRequest
+
+# An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
+_LEAST_TIME = 3.0
+
+
+class Outcome(NamedTuple):
+    """What became of a token request.
+
+    Attributes:
+        error: None for an answer that says success.
+        answer: the answer, where one came.
+        sent_after: seconds from the start until just before the last attempt.
+        remember: seconds for which the same failure is sure to come again.
+    """
+
+    error: TokenRequestError | None
+    answer: Answer | None = None
+    sent_after: float = 0.0
+    remember: float = 0.0
+
+
+def library_of(client: object, default: str) -> str:
+    """Which library sends: the one whose client was given, else `default`."""
+    return default if client is None else type_library(client) or _class_library(client)
+
+
+def type_library(thing: object) -> str | None:
+    """``requests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
+    name = type(thing).__module__.partition(".")[0]
+    return name if name in ("requests", "httpx", "httpx2") else None
+
+
+def library_of_request(request: object) -> str:
+    """Which library a request is of; ``httpx`` for a class of the caller's own."""
+    return type_library(request) or "httpx"
+
+
+def _class_library(client: object) -> str:
+    for base in type(client).__mro__:
+        name = base.__module__.partition(".")[0]
+        if name in ("requests", "httpx", "httpx2"):
+            return name
+    raise ConfigurationError("token_client must be a requests.Session or an httpx.Client.")
+
+
+def check_client(client: object) -> None:
+    """Refuse a `token_client` that can't send token requests.
+
+    Raises:
+        ConfigurationError: it is neither a requests.Session nor a (sync) client of httpx or httpx2.
+    """
+    if client is None or isinstance(client, (requests.Session, httpx.Client)):
+        return
+    for base in type(client).__mro__:
+        if base.__module__.partition(".")[0] == "httpx2" and base.__name__ == "Client":
+            return
+    raise ConfigurationError(
+        f"token_client must be a requests.Session or an httpx.Client, not {type(client).__name__}."
+    )
+
+
+def send(
+    request: TokenRequest,
+    *,
+    client: Any,
+    library: str,
+    pause: Callable[[float], bool],
+    monotonic: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    chance: Callable[[], float] = random.random,
+) -> Outcome:
+    """Send a token request, and again where the endpoint has certainly not spent what it was sent.
+
+    Args:
+        request: the request.
+        client: the caller's own client, or None.
+        library: which library sends where there is no client.
+        pause: waits so many seconds; False means that no new attempt may be started.
+    """
+    library = library_of(client, library)
+    start = monotonic()
+    deadline = start + backoff.SENDING_TIME
+    number = 0
+    while True:
+        if not pause(0.0):
+            return Outcome(TokenRequestError("The interpreter is ending; no token request was sent.", retryable=True))
+        sent_after = monotonic() - start
+        attempt = _bounded(request, client, library, deadline - monotonic())
+        answer = attempt.answer
+        if answer is not None and not protocol.is_later(answer.status_code):
+            return _concluded(answer, request, sent_after)
+        if answer is None and not attempt.unsent:
+            return Outcome(_no_answer(request, attempt), sent_after=sent_after)
+        wait = backoff.retry_after(answer.headers.get("retry-after"), wall()) if answer is not None else None
+        left = deadline - monotonic() - _LEAST_TIME
+        # The back-off holds under a Retry-After of nothing, or of a date that has passed.
+        delay = max(wait or 0.0, min(backoff.back_off(number, chance()), left))
+        if not attempt.retryable or delay > left or delay <= 0 or not pause(delay):
+            return _given_up(request, attempt, sent_after, wait)
+        number += 1
+
+
+def _concluded(answer: Answer, request: TokenRequest, sent_after: float) -> Outcome:
+    if 200 <= answer.status_code < 300:
+        return Outcome(None, answer, sent_after)
+    remember = backoff.VERDICT_REMEMBERED if protocol.is_verdict(answer) else 0.0
+    return Outcome(protocol.refusal(answer, request), answer, sent_after, remember)
+
+
+def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: float | None) -> Outcome:
+    if attempt.answer is None:
+        return Outcome(_no_answer(request, attempt), sent_after=sent_after)
+    remember = 0.0 if wait is None else min(wait, backoff.LONGEST_REMEMBERED)
+    return Outcome(protocol.refusal(attempt.answer, request), attempt.answer, sent_after, remember)
+
+
+def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
+    advice = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    return TokenRequestError(
+        f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {advice}",
+        retryable=attempt.retryable,
+    )
+
+
+def _bounded(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
+    """One attempt that ends after `seconds` whatever the endpoint does.
+
+    The libraries' time-outs are per read, so an endpoint that drips its header byte by byte outlasts every one of
+    them. The attempt therefore runs in a thread that is left behind when the time is up: a daemon, so that it can't
+    hold up the end of the process.
+    """
+    attempts: list[Attempt] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            attempts.append(send_once(request, client, library, seconds))
+        finally:
+            done.set()
+
+    try:
+        threading.Thread(target=run, name="aries-auth-send", daemon=True).start()
+    except RuntimeError:
+        run()  # no more threads, or (in Python 3.12) none once the main thread has ended
+    done.wait(seconds + 0.5)
+    return attempts[0] if attempts else Attempt(fault=f"no answer within {backoff.SENDING_TIME:g} s")
