@@ -33,6 +33,7 @@ from aries_auth import (
 from aries_auth.authorization import code_exchange
 from aries_auth.store.file import FileEntry
 from aries_auth.testing import AriesSandbox
+from tests.conftest import wait_until
 
 from .conftest import SCOPE, CtrlC, assert_hidden, needs_signals
 
@@ -54,13 +55,6 @@ def approved(aries: AriesSandbox, flow: AuthorizationCodeFlow) -> tuple[str, str
 
 def code_of(callback: str) -> str:
     return parse_qs(urlsplit(callback).query)["code"][0]
-
-
-def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # The link
@@ -456,7 +450,7 @@ def test_a_cancelled_asyncio_task_leaves_the_token_in_the_store(
 
     asyncio.run(hang_up())
     assert not store_path.exists()
-    until(store_path.exists)
+    wait_until(store_path.exists)
     assert FileTokenStore(store_path).load() is not None
 
 
@@ -473,7 +467,7 @@ def test_a_cancelled_trio_task_leaves_the_token_in_the_store(
 
     trio.run(hang_up)
     assert not store_path.exists()
-    until(store_path.exists)
+    wait_until(store_path.exists)
     assert FileTokenStore(store_path).load() is not None
 
 
@@ -488,7 +482,7 @@ def test_ctrl_c_is_obeyed_at_once_and_leaves_the_token_in_the_store(
     assert ctrl_c.seconds_ago < 0.5
     assert not store_path.exists()
     assert_hidden(caught.value, code_of(callback), aries.client_secret)
-    until(store_path.exists)
+    wait_until(store_path.exists)
 
 
 def test_a_caller_that_gives_up_gets_a_retryable_error_and_the_token_is_saved(
@@ -501,7 +495,7 @@ def test_a_caller_that_gives_up_gets_a_retryable_error_and_the_token_is_saved(
         flow.fetch_token(callback, state, store_path)
     assert caught.value.retryable
     assert_hidden(caught.value, code_of(callback), aries.client_secret)
-    until(store_path.exists)
+    wait_until(store_path.exists)
 
 
 def test_a_caller_that_gives_up_without_a_store_has_to_log_in_again(make_flow: MakeFlow, aries: AriesSandbox) -> None:
