@@ -18,9 +18,9 @@ from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
-from aries_auth.singleflight.flight import drive, drive_async
+from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
-from aries_auth.token import Token
+from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import retries
 
 try:
@@ -214,19 +214,26 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     # For other libraries
 
-    def get_token(self) -> str:
-        """A valid access token, for a websocket or another SDK.
+    def get_token(self, *, refused: str | None = None) -> str:
+        """A valid access token, for a websocket, another SDK or another HTTP library.
+
+        Args:
+            refused: an access token that was just answered 401. It is compared with the newest, as a call's own is:
+                one refresh serves all who bring the same one. The same token comes back where nothing newer is to be
+                had: hand the 401 on then.
 
         Raises:
-            AriesAuthError: as a call does.
+            AriesAuthError: as a call does; `LoginRequired` for a dead grant.
         """
         ready = self._ready or self._prepare()
-        return drive(ready.source.get(time.time(), "httpx")).token.access_token
+        sent, refused = None if refused is None else Secret(refused), None
+        return drive(_access_token(ready.source, sent)).reveal()
 
-    async def get_token_async(self) -> str:
+    async def get_token_async(self, *, refused: str | None = None) -> str:
         """`get_token` for asyncio and trio; nothing blocks the loop."""
         ready = self._ready or self._prepare()
-        return (await drive_async(ready.source.get(time.time(), "httpx"))).token.access_token
+        sent, refused = None if refused is None else Secret(refused), None
+        return (await drive_async(_access_token(ready.source, sent))).reveal()
 
     def refresh(self) -> Token:
         """Refresh now, whatever the life of the token; single flight still holds.
@@ -239,6 +246,11 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         """
         ready = self._ready or self._prepare()
         return drive(ready.source.refresh(time.time(), "httpx")).token
+
+    async def refresh_async(self) -> Token:
+        """`refresh` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready or self._prepare()
+        return (await drive_async(ready.source.refresh(time.time(), "httpx"))).token
 
     @property
     def token(self) -> Token | None:
@@ -281,3 +293,11 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         return report.table(self.token, self._profile, self._store)
+
+
+def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
+    """Steps to the token to hand out: the newest, or the one after a refused one."""
+    if refused is None:
+        return Secret((yield from source.get(time.time(), "httpx")).token.access_token)
+    newer = yield from resend.renewed(source, refused, "httpx")
+    return refused if newer is None else Secret(newer.token.access_token)

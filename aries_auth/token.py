@@ -16,9 +16,18 @@ _END_OF_TIME = 1e14
 # RFC 6750 section 2.1 (b64token), widened to what RFC 9110 section 5.5 lets stand in a field value without spaces:
 # anything else would be refused, or split into two headers, by an HTTP library.
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+\Z")
-_TEXTS = ("client_id", "redirect_uri", "refresh_token", "token_type", "scope")
+_TEXTS = ("client_id", "redirect_uri", "token_url", "refresh_token", "token_type", "scope")
 _TIMES = ("obtained_at", "expires_at", "refresh_token_expires_at")
-_FILE_ORDER = ("client_id", "redirect_uri", "access_token", "refresh_token", "token_type", "scope", *_TIMES)
+_FILE_ORDER = (
+    "client_id",
+    "redirect_uri",
+    "token_url",
+    "access_token",
+    "refresh_token",
+    "token_type",
+    "scope",
+    *_TIMES,
+)
 
 
 class Secret:
@@ -61,6 +70,7 @@ class Token:
         client_id: the client that the grant belongs to.
         redirect_uri: the redirect URI of the authorization; a refresh has to repeat it.
         extra: keys of a stored token that this version does not know; kept, but neither shown nor compared.
+        token_url: the token endpoint that the grant came from; a refresh goes nowhere else.
 
     Raises:
         ConfigurationError: a token that can't stand in a header, or a time that is no time.
@@ -78,6 +88,7 @@ class Token:
     client_id: str | None = None
     redirect_uri: str | None = None
     extra: Mapping[str, Any] = field(default_factory=lambda: {}, repr=False, compare=False)
+    token_url: str | None = None
 
     def __init__(
         self,
@@ -91,6 +102,7 @@ class Token:
         client_id: str | None = None,
         redirect_uri: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        token_url: str | None = None,
     ) -> None:
         # Written by hand rather than generated: what is refused below is raised from a frame that no longer holds
         # the tokens, since a traceback printed with its locals would show them.
@@ -98,7 +110,7 @@ class Token:
         access_token = refresh_token = ""
         self.__dict__.update(token_type=token_type, scope=scope, client_id=client_id, redirect_uri=redirect_uri)
         self.__dict__.update(expires_at=expires_at, refresh_token_expires_at=refresh_token_expires_at)
-        self.__dict__.update(obtained_at=obtained_at, extra={} if extra is None else dict(extra))
+        self.__dict__.update(obtained_at=obtained_at, extra={} if extra is None else dict(extra), token_url=token_url)
         del extra
         fault = _fault(self.__dict__)
         if fault:
@@ -113,6 +125,7 @@ class Token:
         previous: Token | None = None,
         client_id: str | None = None,
         redirect_uri: str | None = None,
+        token_url: str | None = None,
     ) -> Token:
         """The token of an answer of the token endpoint (RFC 6749 section 5.1).
 
@@ -123,6 +136,7 @@ class Token:
                 keys is carried forward from it (RFC 6749 section 6).
             client_id: the client that asked.
             redirect_uri: the redirect URI that the grant is bound to.
+            token_url: the token endpoint that answered.
 
         Raises:
             TokenRequestError: there is no access token, or it would not be a valid header value.
@@ -150,6 +164,7 @@ class Token:
             obtained_at=now if _is_instant(now) else None,
             client_id=client_id,
             redirect_uri=redirect_uri,
+            token_url=token_url,
             extra=previous.extra if previous is not None else None,
         )
 

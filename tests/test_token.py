@@ -51,9 +51,10 @@ def test_token_is_a_frozen_dataclass_with_the_fields_of_the_design_in_their_orde
         "client_id",
         "redirect_uri",
         "extra",
+        "token_url",
     ]
     token = Token("t")
-    assert dataclasses.astuple(token) == ("t", None, "Bearer", None, None, None, None, None, None, {})
+    assert dataclasses.astuple(token) == ("t", None, "Bearer", None, None, None, None, None, None, {}, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         token.scope = "x"  # type: ignore[misc]
 
@@ -269,6 +270,7 @@ def test_the_document_has_version_first_the_keys_in_the_designs_order_then_the_u
         "version",
         "client_id",
         "redirect_uri",
+        "token_url",
         "access_token",
         "refresh_token",
         "token_type",
@@ -286,6 +288,7 @@ def test_absent_values_are_written_as_null() -> None:
         "version": 1,
         "client_id": None,
         "redirect_uri": None,
+        "token_url": None,
         "access_token": "t",
         "refresh_token": None,
         "token_type": "Bearer",

@@ -9,7 +9,7 @@ import requests
 
 from aries_auth.api_call.body import WHOLE, BodyPosition, drain, position_of_body, position_of_stream
 from aries_auth.api_call.origins import Origins
-from aries_auth.errors import ConfigurationError, LoginRequired
+from aries_auth.errors import AriesAuthError, ConfigurationError, LoginRequired
 from aries_auth.log import logger
 from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
@@ -40,7 +40,7 @@ def resend_with_requests(
     if sent is None or not origins.cover(request.url or ""):
         return response
     try:
-        cached = drive(_renewed(source, sent, "requests"))
+        cached = drive(renewed(source, sent, "requests"))
     except BaseException:
         response.close()
         raise
@@ -75,7 +75,7 @@ def request_to_resend(
     sent = _bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    cached = yield from _renewed(source, sent, retries.library_of_request(refused))
+    cached = yield from renewed(source, sent, retries.library_of_request(refused))
     if cached is None:
         return None
     kept = position if refused.stream is request.stream else position_of_stream(refused.stream)
@@ -85,14 +85,19 @@ def request_to_resend(
     return refused
 
 
-def _renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
-    """Steps to the token to resend with; None where the 401 has to be handed back."""
+def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
+    """Steps to the token after one that was answered 401; None where nothing newer is to be had.
+
+    Raises:
+        LoginRequired, ConfigurationError: a person has to do something.
+    """
     try:
         cached = yield from source.renew(sent, time.time(), library)
     except (LoginRequired, ConfigurationError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
-        logger.warning("A call was answered 401 and the token could not be refreshed: %s", exc)
+        said = exc if isinstance(exc, AriesAuthError) else type(exc).__name__
+        logger.warning("A call was answered 401 and the token could not be refreshed: %s", said)
         return None
     return None if Secret(cached.token.access_token) == sent else cached
 

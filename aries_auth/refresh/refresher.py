@@ -223,6 +223,7 @@ class Refresher:
             previous=spent,
             client_id=credentials.client_id,
             redirect_uri=credentials.redirect_uri,
+            token_url=self._token_url,
         )
         self.saver.save(token, spent, entry, lock)
         if spent.refresh_token != token.refresh_token:

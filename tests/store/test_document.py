@@ -32,6 +32,7 @@ def test_the_document_is_pretty_printed_with_the_keys_in_the_designs_order() -> 
         '  "version": 1,\n'
         '  "client_id": "client-1",\n'
         '  "redirect_uri": "http://localhost:8000/callback",\n'
+        '  "token_url": null,\n'
         f'  "access_token": "{ACCESS}",\n'
         f'  "refresh_token": "{REFRESH}",\n'
         '  "token_type": "Bearer",\n'
