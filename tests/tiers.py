@@ -35,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("nightly")
         if _folder(item) in IN_CI:
             item.add_marker("ci")
+        needs_posix = item.get_closest_marker("posix")
+        if needs_posix and os.name != "posix":
+            item.add_marker(pytest.mark.skip(reason=f"not on {os.name}: {needs_posix.args[0]}"))
         if item.get_closest_marker("noisy"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 

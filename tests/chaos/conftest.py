@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -104,5 +105,7 @@ def bench(sandbox: AriesSandbox, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork, and sockets with a path")
     with Zygote() as zygote:
         yield zygote

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +19,9 @@ import pytest
 
 from .conftest import EXPIRED, IN_MARGIN, Bench, wait_until
 from .zygote import Victim, Zygote
+
+if sys.platform != "win32":
+    import resource
 
 NOBODY = 65534
 SAVED_AGAIN = 6.0  # seconds; it is tried once a second

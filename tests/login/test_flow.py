@@ -35,7 +35,7 @@ from aries_auth.store.file import FileEntry
 from aries_auth.testing import AriesSandbox
 from tests.conftest import wait_until
 
-from .conftest import SCOPE, CtrlC, assert_hidden, needs_signals
+from .conftest import HAS_MODES, SCOPE, CtrlC, assert_hidden, needs_signals
 
 MakeFlow = Callable[..., AuthorizationCodeFlow]
 Runner = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
@@ -337,7 +337,7 @@ def below_a_file(path: Path) -> None:
     path.parent.write_text("")
 
 
-@pytest.mark.parametrize("spoil", [directory, corrupt, too_open, below_a_file])
+@pytest.mark.parametrize("spoil", [directory, corrupt, pytest.param(too_open, marks=HAS_MODES), below_a_file])
 def test_the_store_is_proven_before_the_code_is_sent(
     flow: AuthorizationCodeFlow, aries: AriesSandbox, store_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -349,6 +349,7 @@ def test_the_store_is_proven_before_the_code_is_sent(
     assert_hidden(caught.value, code_of(callback), aries.client_secret)
 
 
+@pytest.mark.posix("Windows has no posix_fallocate")
 def test_a_full_disk_is_noticed_before_the_code_is_sent(
     flow: AuthorizationCodeFlow, aries: AriesSandbox, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
