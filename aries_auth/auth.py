@@ -15,10 +15,11 @@ from aries_auth import settings
 from aries_auth.api_call import resend
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body, position_of_stream
 from aries_auth.api_call.origins import Origins
+from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
-from aries_auth.singleflight.flight import Steps, drive, drive_async
+from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async, is_told
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import retries
@@ -70,6 +71,8 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
         token_client: a requests.Session or httpx.Client that sends the token requests.
         timeout: the longest that a call waits for a refresh, in seconds, lock included.
+        background: whether a refresh ahead outlives the call that started it. None: unless this process may end
+            without notice, as the children of job runners do (docs/jobs.md).
 
     Raises:
         ConfigurationError: a parameter is malformed.
@@ -84,6 +87,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
     __slots__ = (
         "_api_origins",
+        "_background",
         "_client",
         "_profile",
         "_ready",
@@ -107,6 +111,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: Sequence[str] | None = None,
         token_client: requests.Session | httpx.Client | None = None,
         timeout: float = TIMEOUT,
+        background: bool | None = None,
     ) -> None:
         self._ready: _Ready | None = None
         # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
@@ -133,6 +138,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if token_client is not None:
             retries.check_client(token_client)
         self._token_client = token_client
+        self._background = background
+        if background is not None:
+            self._background = settings.check_flag("background", background)
 
     # requests
 
@@ -148,20 +156,27 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         url = r.url or ""
         if not url.startswith(ready.prefixes) and not ready.origins.admit(url):
             return r
-        cached = ready.slot.cached
+        cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached = drive(ready.source.get(now, "requests"))
+            cached, beside = drive(ready.source.get(now, "requests"))
         r.headers["Authorization"] = cached.authorization
-        if r.body is None:
+        if r.body is None and beside is None:
             r.hooks["response"].append(self._on_response)
         else:
-            r.hooks["response"].append(partial(self._on_response, position=position_of_body(r.body)))
+            position = None if r.body is None else position_of_body(r.body)
+            r.hooks["response"].append(partial(self._on_response, position=position, beside=beside))
         return r
 
     def _on_response(
-        self, response: requests.Response, position: BodyPosition | None = None, **options: Any
+        self,
+        response: requests.Response,
+        position: BodyPosition | None = None,
+        beside: Flight[Any] | None = None,
+        **options: Any,
     ) -> requests.Response:
+        if beside is not None:
+            beside.wait(self._timeout)
         if response.status_code != 401:
             return response
         ready = self._ready or self._prepare()
@@ -176,14 +191,21 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        cached = ready.slot.cached
+        cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached = drive(ready.source.get(now, retries.library_of_request(request)))
+            cached, beside = drive(ready.source.get(now, retries.library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
+        try:
+            response, resent = (yield request), None
+        except GeneratorExit as ended:
+            if beside is not None and is_told(ended):
+                beside.wait(self._timeout)
+            raise
+        if beside is not None:
+            beside.wait(self._timeout)
         while response.status_code == 401 and response.request is not resent:
             resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
             if resent is None:
@@ -197,14 +219,21 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
             yield request
             return
-        cached = ready.slot.cached
+        cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached = await drive_async(ready.source.get(now, retries.library_of_request(request)))
+            cached, beside = await drive_async(ready.source.get(now, retries.library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
+        try:
+            response, resent = (yield request), None
+        except GeneratorExit as ended:
+            if beside is not None and is_told(ended):
+                await beside.wait_async(self._timeout)
+            raise
+        if beside is not None:
+            await beside.wait_async(self._timeout)
         while response.status_code == 401 and response.request is not resent:
             steps = resend.request_to_resend(ready.source, ready.origins, request, response, position)
             resent = await drive_async(steps)
@@ -252,6 +281,25 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         ready = self._ready or self._prepare()
         return (await drive_async(ready.source.refresh(time.time(), "httpx"))).token
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a refresh under way and for a save that is still to be done; none is started.
+
+        For shutdown hooks, a SIGTERM handler, serverless handlers and tests.
+
+        Args:
+            timeout: seconds; 0 only looks, None waits as long as it takes.
+
+        Returns:
+            True if nothing is under way any more.
+        """
+        ready = self._ready
+        return ready is None or drive(ready.source.wait(_checked_wait(timeout)))
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """`wait` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready
+        return ready is None or await drive_async(ready.source.wait(_checked_wait(timeout)))
+
     @property
     def token(self) -> Token | None:
         """The token in memory, or None before the first call; no I/O."""
@@ -259,16 +307,17 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     def _prepare(self) -> _Ready:
         store = settings.resolve_store(self._profile, self._store)
-        source = TokenSource(
+        grant = Grant(
             store=store,
-            client=self._client,
+            credentials=self._client,
             token_url=settings.token_url(self._token_url),
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
             login_command=settings.login_command(self._profile, store),
+            background=self._background,
         )
-        ready: _Ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
+        ready: _Ready = _Ready(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
         self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
         return ready
@@ -298,6 +347,10 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
     """Steps to the token to hand out: the newest, or the one after a refused one."""
     if refused is None:
-        return Secret((yield from source.get(time.time(), "httpx")).token.access_token)
+        return Secret((yield from source.get_settled(time.time(), "httpx")).token.access_token)
     newer = yield from resend.renewed(source, refused, "httpx")
     return refused if newer is None else Secret(newer.token.access_token)
+
+
+def _checked_wait(timeout: float | None) -> float | None:
+    return None if timeout is None else settings.check_seconds("timeout", timeout, zero=True)

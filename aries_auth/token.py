@@ -193,6 +193,22 @@ class Token:
         return cls(**known, extra=extra)
 
 
+def is_bearer(token: Token) -> bool:
+    """Whether the token is one that a request can carry as ``Bearer`` (RFC 6750); types compare without case."""
+    return token.token_type.lower() == "bearer"
+
+
+def is_alive(token: Token, now: float) -> bool:
+    """Whether the access token can be used, as far as is known. One of a foreign type counts as expired."""
+    return is_bearer(token) and (token.expires_at is None or now < token.expires_at)
+
+
+def is_refresh_token_alive(token: Token, now: float) -> bool:
+    """Whether there is a refresh token that has not passed its own expiry, as far as is known."""
+    ends_at = token.refresh_token_expires_at
+    return bool(token.refresh_token) and (ends_at is None or now < ends_at)
+
+
 def _fault(values: Mapping[str, Any]) -> str | None:
     """What keeps these values from being a token, in words that don't repeat them, or None."""
     access_token = values.get("access_token")

@@ -21,7 +21,7 @@ from aries_auth.settings.urls import (
     request_origin,
     token_url,
 )
-from aries_auth.settings.values import check_text, missing, variable
+from aries_auth.settings.values import check_flag, check_text, missing, variable
 from aries_auth.singleflight.clock import check_seconds
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "api_origins",
     "authorize_url",
     "check_endpoint",
+    "check_flag",
     "check_profile",
     "check_redirect_uri",
     "check_seconds",

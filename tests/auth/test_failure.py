@@ -88,9 +88,9 @@ def test_a_retry_after_beyond_the_30_s_fails_at_once_and_is_kept_to(
         auth.refresh()
     assert len(aries.token_requests) == 2, "refresh() tries at once"
     assert auth._ready is not None
-    remembered = auth._ready.source._renewal._remembered
-    assert remembered is not None
-    assert remembered.until - time.monotonic() <= 60.0, "for a minute at most"
+    restraints = auth._ready.source._memory.restraints
+    assert restraints.failure is not None
+    assert restraints.failure_until - time.monotonic() <= 60.0, "for a minute at most"
 
 
 @pytest.mark.parametrize("age", [FRESH, EXPIRED], ids=["living", "expired"])

@@ -31,7 +31,7 @@ def settle(auth: AriesAuth) -> None:
     """Until nothing goes on in the background for this object."""
     assert auth._ready is not None
     source = auth._ready.source
-    wait_until(lambda: source._under_way is None or source._under_way[0].done)
+    wait_until(lambda: source._under_way is None or source._under_way.flight.done)
 
 
 def margin_of(auth: AriesAuth, token: Token) -> float:
@@ -252,7 +252,7 @@ def test_the_back_off_counts_the_failures_since_the_last_success(
             auth.get_token()
             settle(auth)
         stored(age=IN_MARGIN)
-        auth._ready.source._renewal.memory = None  # type: ignore[union-attr]
+        auth._ready.source._memory.cached = None  # type: ignore[union-attr]
     assert counted == [0, 1, 2, 0, 1]
 
 
