@@ -153,6 +153,9 @@ class Flight(Generic[T]):
         """`pause` for work of one attempt: it waits for no second one."""
         return seconds <= 0 and self.pause(0.0)
 
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _elsewhere, ()  # a prepared request that travels leaves it behind
+
     def _claim(self) -> Callable[[Flight[T]], T] | None:
         with self._lock:
             work, self._work = self._work, None
@@ -212,6 +215,10 @@ class Flight(Generic[T]):
             await arrived.wait()
 
 
+def _elsewhere() -> None:
+    """What a flight is in another process."""
+
+
 Steps = Generator[Tuple[Flight[Any], float], None, R]
 
 
@@ -233,14 +240,6 @@ async def drive_async(steps: Steps[R]) -> R:
             await flight.wait_async(seconds)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-
-
-def is_told(ended: GeneratorExit) -> bool:
-    """Whether a library has ended an auth flow because its call raised an error, rather than by a cancellation.
-
-    A library closes the flow as the error passes through it, so that the error stands behind the GeneratorExit.
-    """
-    return isinstance(ended.__context__, Exception)
 
 
 def _in_trio() -> bool:
