@@ -99,23 +99,22 @@ def _name(line: str) -> str:
 
 
 def compare_with_last_release() -> int:
-    git = ["git", "-C", str(HERE.parent)]
-    tag = subprocess.run([*git, "describe", "--tags", "--abbrev=0", "--match", "v*"], capture_output=True, text=True)
-    if tag.returncode:
+    tag = _git("describe", "--tags", "--abbrev=0", "--match", "v*").strip()
+    if not tag:
         print("There is no release to compare with.")
         return 0
-    before = subprocess.run(
-        [*git, "show", f"{tag.stdout.strip()}:tests/public_api.txt"], capture_output=True, text=True
-    )
+    before = _git("show", f"{tag}:tests/public_api.txt")
     changelog = (HERE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
-    missing = unexplained(before.stdout, RECORD.read_text(encoding="utf-8"), changelog)
+    missing = unexplained(before, RECORD.read_text(encoding="utf-8"), changelog)
     if missing:
-        print(
-            f"Changed since {tag.stdout.strip()}, and not named in the newest section of CHANGELOG.md:",
-            *missing,
-            sep="\n",
-        )
+        print(f"Changed since {tag}, and not named in the newest section of CHANGELOG.md:", *missing, sep="\n")
     return 1 if missing else 0
+
+
+def _git(*command: str) -> str:
+    """What git says; nothing where it fails."""
+    done = subprocess.run(["git", "-C", str(HERE.parent), *command], check=False, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":
