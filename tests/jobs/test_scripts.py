@@ -93,7 +93,8 @@ def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends
 ) -> None:
     program = at_its_end(jobs, start, 20.0)
     program.signal(signal.SIGINT)
-    program.wait_until(lambda: "refresh" in program.said, 5.0)
+    program.wait_until(lambda: "aries-auth: waiting" in program.said, 5.0)
+    assert "Ctrl-C again" in program.said
     assert program.running
     program.signal(signal.SIGINT)
     begun = time.monotonic()
@@ -104,8 +105,8 @@ def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends
 def test_an_end_that_takes_longer_than_two_seconds_says_so(jobs: Jobs, start: Start) -> None:
     program = at_its_end(jobs, start, 5.0)
     time.sleep(1.0)
-    assert "refresh" not in program.said
-    program.wait_until(lambda: "refresh" in program.said, 3.5)
+    assert "aries-auth" not in program.said
+    program.wait_until(lambda: "aries-auth: waiting" in program.said, 3.5)
     assert len(program.said.splitlines()) == 2, program.said
     assert program.wait() == 0
 
