@@ -316,7 +316,7 @@ def test_an_unknown_expiry_is_never_refreshed_ahead(
     make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
 ) -> None:
     aries.rules.expires_in = None
-    stored(age=100.0)
+    stored(age=FRESH)
     auth = make_auth()
     for _ in range(2):
         assert call(auth, url).status == 200
