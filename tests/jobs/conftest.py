@@ -32,21 +32,14 @@ PATIENCE = 60.0  # seconds for a program to start or to end on a busy machine
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jobs: runs real job runners and servers")
-    config.addinivalue_line(
-        "markers", "nightly: runs long, or needs an environment of its own; left out unless asked for"
-    )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.jobs)
-    if "nightly" in config.option.markexpr:
-        return  # pytest itself selects
-    left_out = [item for item in here if item.get_closest_marker("nightly")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("jobs")
+            item.add_marker("ci")
 
 
 def repeated(test: Callable[..., Any]) -> Callable[..., Any]:

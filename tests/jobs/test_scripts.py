@@ -88,6 +88,7 @@ def at_its_end(jobs: Jobs, start: Start, seconds: float) -> Process:
     return program
 
 
+@pytest.mark.noisy
 def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends_the_wait(
     jobs: Jobs, start: Start
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends
     assert time.monotonic() - begun < 3.0
 
 
+@pytest.mark.noisy
 def test_an_end_that_takes_longer_than_two_seconds_says_so(jobs: Jobs, start: Start) -> None:
     program = at_its_end(jobs, start, 5.0)
     time.sleep(1.0)
@@ -111,6 +113,7 @@ def test_an_end_that_takes_longer_than_two_seconds_says_so(jobs: Jobs, start: St
     assert program.wait() == 0
 
 
+@pytest.mark.noisy
 def test_an_end_that_is_quick_says_nothing(jobs: Jobs, start: Start) -> None:
     program = at_its_end(jobs, start, 0.5)
     assert program.wait() == 0
