@@ -266,9 +266,10 @@ class Start:
         self._started: list[Process] = []
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
-        log = self._folder / f"said-{len(self._started)}.txt"
-        self._started.append(Process(command, environment, log))
-        return self._started[-1]
+        log = self._folder / f"said-{os.urandom(4).hex()}.txt"
+        process = Process(command, environment, log)
+        self._started.append(process)
+        return process
 
     def program(self, name: str, *arguments: str, environment: Mapping[str, str]) -> Process:
         """One of the programs beside this file."""
