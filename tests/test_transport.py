@@ -21,7 +21,7 @@ from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import protocol, retries
-from aries_auth.token_endpoint.attempt import drop_inherited_connections, exchange
+from aries_auth.token_endpoint.attempt import drop_inherited_connections, send_once
 from aries_auth.token_endpoint.protocol import Credentials, TokenRequest
 from tests.conftest import EXPIRED
 
@@ -412,7 +412,7 @@ def test_an_attempt_that_hangs_is_left_behind(aries: AriesSandbox, library: str)
     request = request_for(aries, aries.issue_token())
     aries.fail(hang=True)
     begun = time.monotonic()
-    attempt = exchange(request, None, library, 0.3)
+    attempt = send_once(request, None, library, 0.3)
     assert attempt.answer is None
     assert not attempt.unsent
     assert time.monotonic() - begun < 2.0

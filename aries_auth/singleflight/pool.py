@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import Generator, Protocol
 
-# Each sends from a second thread (see transport), so that this is 32 threads at the most.
-MOST_IN_BACKGROUND = 16
+# Each is one thread; one more, which they share, ends requests whose time is up (see `token_endpoint.deadline`).
+MOST_IN_BACKGROUND = 32
 
 
 class FlightThread(threading.Thread):

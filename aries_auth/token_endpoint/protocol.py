@@ -5,6 +5,7 @@ RFC 6749 (OAuth 2.0), as Aries documents its own endpoints.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence, cast
@@ -61,6 +62,11 @@ class TokenRequest:
         """The values of the body that an error text must not repeat."""
         return tuple(self.body[name] for name in ("client_secret", "refresh_token", "code") if name in self.body)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it goes to a loopback address; then no proxy has any business with it."""
+        return is_loopback(urlsplit(self.url).hostname)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -69,6 +75,14 @@ class Answer:
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    try:
+        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 def authorization_url(authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
