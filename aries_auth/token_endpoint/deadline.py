@@ -48,12 +48,12 @@ class Deadline:
         except (OSError, AttributeError, TypeError, ValueError):
             return  # no descriptor left, or a mock's
         with self._lock:
-            if self._sockets is not None and not self.passed:
+            if self._sockets is not None:
                 self._sockets.append(copy)
+                if self.passed:
+                    _shut_down(copy)
                 return
-        with copy:
-            if self.passed:
-                _shut_down(copy)
+        copy.close()  # the request has ended, and its connection serves somebody else
 
     def end(self) -> None:
         """The time is up: whoever reads from or writes to these sockets gets an error."""

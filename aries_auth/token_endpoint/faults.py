@@ -33,7 +33,10 @@ def classified(exc: Exception, request: TokenRequest, client: Any, library: str)
     causes = list(_causes(exc))
     if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
         return Attempt(
-            fault=f"its certificate is not trusted ({fault})", unsent=True, retryable=False, advice=_trust_advice(library)
+            fault=f"its certificate is not trusted ({fault})",
+            unsent=True,
+            retryable=False,
+            advice=_trust_advice(library),
         )
     status = _tunnel_status(causes)
     if status is not None:

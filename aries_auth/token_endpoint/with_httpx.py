@@ -57,8 +57,7 @@ def ends_in_time(module: Any, client: Any) -> bool:
         return True
     transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
     return type(client) is module.Client and all(
-        transport is None
-        or (type(transport) is module.HTTPTransport and not getattr(transport._pool, "_http2", True))  # noqa: SLF001
+        transport is None or (type(transport) is module.HTTPTransport and not getattr(transport._pool, "_http2", True))  # noqa: SLF001
         for transport in transports
     )
 
