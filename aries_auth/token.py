@@ -193,6 +193,11 @@ class Token:
         return cls(**known, extra=extra)
 
 
+def is_bearer(token: Token) -> bool:
+    """Whether the access token is a bearer token (RFC 6750), which alone can be sent; the type has no case."""
+    return token.token_type.strip().lower() == "bearer"
+
+
 def _fault(values: Mapping[str, Any]) -> str | None:
     """What keeps these values from being a token, in words that don't repeat them, or None."""
     access_token = values.get("access_token")

@@ -41,7 +41,7 @@ def read_answer(status: int, headers: Mapping[str, str], chunks: Iterator[bytes]
 
 
 def is_whole(answer: Answer) -> bool:
-    """Whether the answer itself says that nothing is missing, so that a connection cut short can't look like its end."""
+    """Whether the answer itself says that nothing is missing: a connection cut short can look like its end."""
     if "chunked" in answer.headers.get("transfer-encoding", "").lower():
         return True
     encoded = answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, cast
 from urllib.parse import unquote
 from urllib.request import getproxies
 
@@ -21,10 +21,6 @@ _NOT_TRUSTED = frozenset({"SSLCertVerificationError", "CertificateError"})  # th
 _TUNNEL_STATUS = re.compile(r"(?:Tunnel connection failed: |\A)([1-5]\d\d)\b")
 # Which variable names a library's CA bundle.
 _BUNDLES = {"requests": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "httpx": ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-_PROXY_LOGIN = (
-    "The proxy asks for a user name and a password: check those in the proxy's URL ($HTTPS_PROXY, or the "
-    "token_client's); characters such as #, / and % have to be percent-encoded there."
-)
 
 
 def classified(exc: Exception, request: TokenRequest, client: Any, library: str) -> Attempt:
@@ -42,7 +38,9 @@ def classified(exc: Exception, request: TokenRequest, client: Any, library: str)
     if status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
         retryable = protocol.is_later(status) or status < 400
-        return Attempt(fault=fault, unsent=True, retryable=retryable, advice=_PROXY_LOGIN if status == 407 else "")
+        return Attempt(
+            fault=fault, unsent=True, retryable=retryable, advice=protocol.PROXY_LOGIN if status == 407 else ""
+        )
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
@@ -103,9 +101,9 @@ def _shown(exc: Exception, request: TokenRequest, client: Any) -> str:
 
 def _proxy_secrets(client: Any) -> Iterator[str]:
     """The passwords in the proxies' URLs, whole, decoded, as they are sent, and the parts that a parser could see."""
-    given: object = getattr(client, "proxies", None)
-    urls = [*getproxies().values(), *(given.values() if isinstance(given, dict) else ())]
-    for url in urls:
+    given: Any = getattr(client, "proxies", None)
+    own = list(cast("dict[str, Any]", given).values()) if isinstance(given, dict) else []
+    for url in (*getproxies().values(), *own):
         login = str(url).partition("://")[2].rpartition("@")[0]
         user, _, password = login.partition(":")
         if password:

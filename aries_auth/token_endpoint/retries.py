@@ -120,7 +120,7 @@ def send(
 
 
 def _concluded(answer: Answer, request: TokenRequest, sent_after: float) -> Outcome:
-    if 200 <= answer.status_code < 300:
+    if protocol.is_success(answer):
         return Outcome(None, answer, sent_after)
     remember = backoff.VERDICT_REMEMBERED if protocol.is_verdict(answer) else 0.0
     return Outcome(protocol.refusal(answer, request), answer, sent_after, remember)

@@ -12,6 +12,7 @@ from typing import Any, Iterator
 from aries_auth.token_endpoint.answer import Attempt, read_answer
 from aries_auth.token_endpoint.deadline import Deadline
 from aries_auth.token_endpoint.protocol import TokenRequest
+from aries_auth.token_endpoint.twin import can_have_twin, twin
 
 
 def send(
@@ -96,10 +97,9 @@ class _Trace:
 
 def _without_proxies(client: Any) -> Any:
     """A client that is the caller's in all but its proxies: a token request to this machine goes nowhere else."""
-    if hasattr(type(client), "__del__") or not getattr(client, "_mounts", None):
+    if not can_have_twin(client) or not getattr(client, "_mounts", None):
         return client
-    view = object.__new__(type(client))
-    view.__dict__.update(client.__dict__)
+    view = twin(client)
     view._mounts = {pattern: None if _is_proxy(used) else used for pattern, used in client._mounts.items()}  # noqa: SLF001
     return view
 

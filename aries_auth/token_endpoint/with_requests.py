@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, Dict, cast
 from urllib.parse import urlsplit
 
 from urllib3 import Retry
@@ -12,6 +12,7 @@ from urllib3 import Retry
 from aries_auth.token_endpoint.answer import Attempt, read_answer
 from aries_auth.token_endpoint.deadline import Deadline
 from aries_auth.token_endpoint.protocol import TokenRequest
+from aries_auth.token_endpoint.twin import can_have_twin, twin
 
 _POOL_GETTERS = ("get_connection_with_tls_context", "get_connection")
 
@@ -57,10 +58,11 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
         return False
     if client is None:
         return True
-    if hasattr(type(client), "__del__"):
+    if not can_have_twin(client):
         return False
     try:
-        return type(client.get_adapter(url)).send is module.adapters.HTTPAdapter.send
+        adapter = cast("type[Any]", type(client.get_adapter(url)))
+        return bool(adapter.send is module.adapters.HTTPAdapter.send)
     except Exception:  # noqa: BLE001 - the attempt itself will say it
         return False
 
@@ -87,26 +89,23 @@ def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
 
     An adapter whose `Retry` covers POST would send a refresh token again after the endpoint has spent it.
     """
-    if hasattr(type(session), "__del__"):
+    if not can_have_twin(session):
         return None
     adapter = session.get_adapter(url)
     if not isinstance(adapter, module.adapters.HTTPAdapter):
         return None
-    sender = _twin(adapter)
+    sender = twin(adapter)
     sender.max_retries = Retry(0, read=False) if module.__name__ == "requests" else 0
     for name in _POOL_GETTERS:
         if hasattr(adapter, name):
             setattr(sender, name, partial(_watched_pool, getattr(adapter, name), deadline))
-    view = _twin(session)
-    view.get_adapter = lambda *_args, **_kwargs: sender
+    view = twin(session)
+
+    def get_adapter(*_args: Any, **_kwargs: Any) -> Any:
+        return sender
+
+    view.get_adapter = get_adapter
     return view
-
-
-def _twin(original: Any) -> Any:
-    """Another object with the very same attributes. (requests' own copies drop what a subclass added.)"""
-    twin = object.__new__(type(original))
-    twin.__dict__.update(original.__dict__)
-    return twin
 
 
 def _watched_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
@@ -120,14 +119,14 @@ def _watched_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> An
         _watch(connection, deadline)
         return connection
 
-    view = _twin(pool)
+    view = twin(pool)
     view._get_conn = get_watched  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
     return view
 
 
 def _watch(connection: Any, deadline: Deadline) -> None:
     """Let the deadline know the connection's socket: the one that it has, or the one that it is about to make."""
-    vars(connection).pop("_new_conn", None)  # of an earlier request, which found it connected
+    _stop_watching(connection)  # of an earlier request, which found it connected
     if getattr(connection, "sock", None) is not None:
         deadline.add(connection.sock)
     connect = getattr(connection, "_new_conn", None)
@@ -135,9 +134,13 @@ def _watch(connection: Any, deadline: Deadline) -> None:
         return
 
     def connect_watched() -> Any:
-        vars(connection).pop("_new_conn", None)  # it may serve the caller next
+        _stop_watching(connection)  # it may serve the caller next
         made = connect()
         deadline.add(made)
         return made
 
     connection._new_conn = connect_watched  # noqa: SLF001
+
+
+def _stop_watching(connection: Any) -> None:
+    cast(Dict[str, Any], connection.__dict__).pop("_new_conn", None)
