@@ -14,20 +14,23 @@ _WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - not bound to
 
 @functools.lru_cache(maxsize=64)
 def is_addressed(header: str, host: str, port: int) -> bool:
-    """Whether a Host header names the server on `host` and `port`.
+    """Whether a Host header can mean the server on `host` and `port`.
 
-    Otherwise a web page whose name was made to point to this computer could read what the sandbox answers. If it
-    listens on all addresses, its names are not to be known. Then an address will do, and a name without a dot, as
-    containers have; the name of a page has one.
+    Otherwise a web page whose name was made to point to this computer could read what the sandbox answers. Such a name
+    has a dot in it; one without a dot, as containers have, is nobody's page. No browser sends a request without a Host.
+    If the server listens on all addresses, any address can be its own.
     """
+    if not header:
+        return True
     try:
         parts = urlsplit(f"//{header.strip()}")
-        name, given_port = (parts.hostname or "").lower(), parts.port or 80
+        name, given_port = (parts.hostname or "").lower(), parts.port or port
     except ValueError:
         return False
     if given_port != port or not name:
         return False
-    return is_loopback(name) or name == host.lower() or (host in _WILDCARDS and _is_local_name(name))
+    own = is_loopback(name) or name == host.lower() or (host in _WILDCARDS and _is_address(name))
+    return own or ("." not in name and ":" not in name)
 
 
 def warn_if_reachable(host: str) -> None:
@@ -42,9 +45,7 @@ def warn_if_reachable(host: str) -> None:
     )
 
 
-def _is_local_name(name: str) -> bool:
-    if "." not in name:
-        return True
+def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""pytest fixtures, by an entry point: `aries_sandbox`, `aries_client_auth` and their kin. Loading it loads little else."""
+"""pytest fixtures, by an entry point: `aries_sandbox`, `aries_client_auth` and others. Loading it loads little else."""
 
 from __future__ import annotations
 

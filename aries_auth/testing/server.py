@@ -129,13 +129,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Server  # type: ignore[assignment]
 
     def _serve(self) -> None:
-        if not is_addressed(self.headers.get("Host", ""), self.server.host, self.server.port):
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1 or not is_addressed("".join(hosts), self.server.host, self.server.port):
             self._refuse(421, "HOST_UNKNOWN", f"This is the Aries sandbox at port {self.server.port}, not that Host.")
             return
         try:
             body = self._read_body()
         except _TooLarge:
-            self._refuse(413, "BODY_TOO_LARGE", f"The body has more than {_LARGEST_BODY} bytes.")
+            self._refuse(400, "BODY_TOO_LARGE", f"The body has more than {_LARGEST_BODY} bytes.")
             return
         if body is None:
             self._refuse(400, "BODY_INVALID", "The body's length is not usable.")

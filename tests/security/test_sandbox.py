@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import warnings
 from pathlib import Path
 from typing import Any, Mapping
@@ -40,7 +41,9 @@ def port_of(aries: AriesSandbox) -> int:
     return int(aries.url.rpartition(":")[2])
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1.evil.example:{port}", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1.evil.example:{port}"]
+)
 def test_a_page_whose_name_was_made_to_point_here_gets_no_answer(aries: AriesSandbox, host: str) -> None:
     status, body = ask(aries, {"Host": host.format(port=port_of(aries)), "Content-Length": "0"})
     assert status == 421
@@ -48,8 +51,11 @@ def test_a_page_whose_name_was_made_to_point_here_gets_no_answer(aries: AriesSan
     assert aries.token_requests == ()
 
 
-def test_a_request_with_no_host_gets_none_either(aries: AriesSandbox) -> None:
-    assert ask(aries, {"Content-Length": "0"})[0] == 421
+def test_two_hosts_get_none_either(aries: AriesSandbox) -> None:
+    own = aries.url[len("http://") :]
+    with socket.create_connection(("127.0.0.1", port_of(aries)), timeout=10) as connection:
+        connection.sendall(f"GET /v1/users/me HTTP/1.1\r\nHost: {own}\r\nHost: {own}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 421 ")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
@@ -60,13 +66,13 @@ def test_every_loopback_name_is_its_own(aries: AriesSandbox, host: str) -> None:
 @pytest.mark.parametrize(
     "header, host, addressed",
     [
-        ("192.0.2.7:80", "0.0.0.0", True),  # noqa: S104
+        ("192.0.2.7:80", "0.0.0.0", True),
         ("[2001:db8::7]:80", "::", True),
-        ("sandbox:80", "0.0.0.0", True),  # noqa: S104 - as containers call each other
-        ("sandbox", "0.0.0.0", True),  # noqa: S104
-        ("evil.example:80", "0.0.0.0", False),  # noqa: S104
+        ("sandbox:80", "0.0.0.0", True),
+        ("sandbox", "0.0.0.0", True),
+        ("evil.example:80", "0.0.0.0", False),
         ("192.0.2.7:80", "127.0.0.1", False),
-        ("sandbox:80", "127.0.0.1", False),
+        ("evil.example", "127.0.0.1", False),
         ("box.example:80", "box.example", True),
         ("[::1:80", "127.0.0.1", False),
         ("127.0.0.1:99999999", "127.0.0.1", False),
@@ -79,7 +85,7 @@ def test_on_all_addresses_any_address_will_do_and_no_name_of_a_page(header: str,
 def test_a_body_of_more_than_8_mib_is_not_read(aries: AriesSandbox) -> None:
     host = {"Host": aries.url[len("http://") :]}
     status, body = ask(aries, {**host, "Content-Length": str(8 * MEBIBYTE + 1)})
-    assert (status, b"BODY_TOO_LARGE" in body) == (413, True)
+    assert (status, b"BODY_TOO_LARGE" in body) == (400, True)
     assert ask(aries, {**host, "Content-Length": str(8 * MEBIBYTE)}, b"x" * 8 * MEBIBYTE)[0] == 415
 
 
@@ -87,7 +93,7 @@ def test_nor_one_that_comes_in_chunks(aries: AriesSandbox) -> None:
     host = {"Host": aries.url[len("http://") :]}
     chunk = b"100000\r\n" + b"x" * MEBIBYTE + b"\r\n"
     status, _ = ask(aries, {**host, "Transfer-Encoding": "chunked"}, chunk * 8 + b"1\r\n")
-    assert status == 413
+    assert status == 400
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3"])
@@ -97,7 +103,7 @@ def test_a_length_that_is_none_is_refused(aries: AriesSandbox, length: str) -> N
 
 def test_listening_on_all_addresses_is_warned_about_and_loopback_is_not() -> None:
     with pytest.warns(UserWarning, match="every computer that reaches this one") as warned:
-        aries = AriesSandbox(host="0.0.0.0").start()  # noqa: S104
+        aries = AriesSandbox(host="0.0.0.0").start()
     aries.stop()
     assert warned[0].filename == __file__, "it names the line that started it"
     with warnings.catch_warnings():
