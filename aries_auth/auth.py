@@ -13,8 +13,10 @@ import requests.auth
 
 from aries_auth import settings
 from aries_auth.api_call import resend
-from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body, position_of_stream
+from aries_auth.api_call.body import position_of_body
+from aries_auth.api_call.calls import Calls
 from aries_auth.api_call.origins import Origins
+from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
@@ -36,21 +38,6 @@ else:
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
-# The streams over bytes, which most requests have; told here without a call, since every request comes this way.
-_BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
-
-
-class _Ready:
-    """What a first call works out from parameters and environment, and every later one uses."""
-
-    __slots__ = ("keys", "origins", "prefixes", "slot", "source")
-
-    def __init__(self, source: TokenSource, origins: Origins) -> None:
-        self.source = source
-        self.slot = source.slot
-        self.origins = origins
-        self.prefixes = origins.prefixes
-        self.keys = origins.keys
 
 
 class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
@@ -70,6 +57,8 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
         token_client: a requests.Session or httpx.Client that sends the token requests.
         timeout: the longest that a call waits for a refresh, in seconds, lock included.
+        background: whether a refresh ahead outlives the call that started it. None: unless this process may end
+            without notice, as the children of job runners do (docs/jobs.md).
 
     Raises:
         ConfigurationError: a parameter is malformed.
@@ -84,6 +73,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
     # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
     __slots__ = (
         "_api_origins",
+        "_background",
         "_client",
         "_profile",
         "_ready",
@@ -107,8 +97,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         api_origins: Sequence[str] | None = None,
         token_client: requests.Session | httpx.Client | None = None,
         timeout: float = TIMEOUT,
+        background: bool | None = None,
     ) -> None:
-        self._ready: _Ready | None = None
+        self._ready: Calls | None = None
         # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
         self._client = _FROM_ENVIRONMENT
         if client_secret is not None:
@@ -133,6 +124,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         if token_client is not None:
             retries.check_client(token_client)
         self._token_client = token_client
+        self._background = background
+        if background is not None:
+            self._background = settings.check_flag("background", background)
 
     # requests
 
@@ -148,69 +142,31 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         url = r.url or ""
         if not url.startswith(ready.prefixes) and not ready.origins.admit(url):
             return r
-        cached = ready.slot.cached
+        cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached = drive(ready.source.get(now, "requests"))
+            cached, beside = drive(ready.source.get(now, "requests"))
         r.headers["Authorization"] = cached.authorization
-        if r.body is None:
+        if r.body is None and beside is None:
             r.hooks["response"].append(self._on_response)
         else:
-            r.hooks["response"].append(partial(self._on_response, position=position_of_body(r.body)))
+            position = None if r.body is None else position_of_body(r.body)
+            r.hooks["response"].append(partial(self._on_response, position=position, beside=beside))
         return r
 
-    def _on_response(
-        self, response: requests.Response, position: BodyPosition | None = None, **options: Any
-    ) -> requests.Response:
-        if response.status_code != 401:
-            return response
-        ready = self._ready or self._prepare()
-        return resend.resend_with_requests(ready.source, ready.origins, response, position, options)
+    def _on_response(self, response: requests.Response, **options: Any) -> requests.Response:
+        # A method of this object: a prepared request pickles with its hooks.
+        return (self._ready or self._prepare()).on_response(response, **options)
 
     # httpx and httpx2
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Put the token on a request of an ``httpx.Client``, and send it once more where it was refused."""
-        ready = self._ready or self._prepare()
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
-            yield request
-            return
-        cached = ready.slot.cached
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached = drive(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
-        while response.status_code == 401 and response.request is not resent:
-            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
-            if resent is None:
-                return
-            response = yield resent
+        """Put the token on a request of an ``httpx.Client``, and send it once more if it was refused."""
+        return (self._ready or self._prepare()).sync_flow(request)
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an ``httpx.AsyncClient``, on asyncio and on trio."""
-        ready = self._ready or self._prepare()
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
-            yield request
-            return
-        cached = ready.slot.cached
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached = await drive_async(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
-        while response.status_code == 401 and response.request is not resent:
-            steps = resend.request_to_resend(ready.source, ready.origins, request, response, position)
-            resent = await drive_async(steps)
-            if resent is None:
-                return
-            response = yield resent
+        return (self._ready or self._prepare()).async_flow(request)
 
     # For other libraries
 
@@ -252,23 +208,43 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         ready = self._ready or self._prepare()
         return (await drive_async(ready.source.refresh(time.time(), "httpx"))).token
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a refresh under way and for a save that is still to be done; none is started.
+
+        For shutdown hooks, a SIGTERM handler, serverless handlers and tests.
+
+        Args:
+            timeout: seconds; 0 only looks, None waits as long as it takes.
+
+        Returns:
+            True if nothing is under way any more.
+        """
+        ready = self._ready
+        return ready is None or drive(ready.source.wait(_checked_wait(timeout)))
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """`wait` for asyncio and trio; nothing blocks the loop."""
+        ready = self._ready
+        return ready is None or await drive_async(ready.source.wait(_checked_wait(timeout)))
+
     @property
     def token(self) -> Token | None:
         """The token in memory, or None before the first call; no I/O."""
         return None if self._ready is None else self._ready.source.token
 
-    def _prepare(self) -> _Ready:
+    def _prepare(self) -> Calls:
         store = settings.resolve_store(self._profile, self._store)
-        source = TokenSource(
+        grant = Grant(
             store=store,
-            client=self._client,
+            credentials=self._client,
             token_url=settings.token_url(self._token_url),
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
             login_command=settings.login_command(self._profile, store),
+            background=self._background,
         )
-        ready: _Ready = _Ready(source, Origins(settings.api_origins(self._api_origins)))
+        ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
         self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
         return ready
@@ -298,6 +274,10 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
     """Steps to the token to hand out: the newest, or the one after a refused one."""
     if refused is None:
-        return Secret((yield from source.get(time.time(), "httpx")).token.access_token)
+        return Secret((yield from source.get_settled(time.time(), "httpx")).token.access_token)
     newer = yield from resend.renewed(source, refused, "httpx")
     return refused if newer is None else Secret(newer.token.access_token)
+
+
+def _checked_wait(timeout: float | None) -> float | None:
+    return None if timeout is None else settings.check_seconds("timeout", timeout, zero=True)

@@ -194,8 +194,19 @@ class Token:
 
 
 def is_bearer(token: Token) -> bool:
-    """Whether the access token is a bearer token (RFC 6750), which alone can be sent; the type has no case."""
-    return token.token_type.strip().lower() == "bearer"
+    """Whether the token is one that a request can carry as ``Bearer`` (RFC 6750); types compare without case."""
+    return token.token_type.lower() == "bearer"
+
+
+def is_alive(token: Token, now: float) -> bool:
+    """Whether the access token can be used, as far as is known. One of a foreign type counts as expired."""
+    return is_bearer(token) and (token.expires_at is None or now < token.expires_at)
+
+
+def is_refresh_token_alive(token: Token, now: float) -> bool:
+    """Whether there is a refresh token that has not passed its own expiry, as far as is known."""
+    ends_at = token.refresh_token_expires_at
+    return bool(token.refresh_token) and (ends_at is None or now < ends_at)
 
 
 def _fault(values: Mapping[str, Any]) -> str | None:

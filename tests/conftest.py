@@ -12,11 +12,16 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
-import hypothesis
 import pytest
+import trio
 
 from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.testing import AriesSandbox
+from tests.tiers import (  # noqa: F401 - hooks, found here by pytest
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_auto_num_workers,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,17 +36,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# A busy machine is no reason to fail.
-hypothesis.settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared machine")
+def _skip_where_trio_cannot_run() -> None:
+    """Wine lacks what trio asks of Windows; who calls `trio.run` there is skipped."""
+    try:
+        trio.run(trio.sleep, 0)
+    except OSError as exc:
+        reason = f"trio can't run here: {exc}"
+        trio.run = lambda *_args, **_options: pytest.skip(reason)
+
+
+if sys.platform == "win32":
+    _skip_where_trio_cannot_run()
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own environment gets in."""
-    for name in [name for name in os.environ if name.startswith("ARIES_")]:
+    for name in [name for name in os.environ if name.startswith("ARIES_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 
 
@@ -97,11 +108,11 @@ def url(aries: AriesSandbox) -> str:
     return f"{aries.api_url}/v1/echo"
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], Any], timeout: float = 10.0, complaint: str = "it did not happen") -> None:
     """Waits until something that happens in the background has happened."""
     give_up_at = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < give_up_at, "it did not happen"
+        assert time.monotonic() < give_up_at, complaint
         time.sleep(0.005)
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import aries_auth
@@ -156,7 +156,10 @@ words = st.text(string.ascii_letters + string.digits, min_size=4, max_size=20).f
 def test_whatever_a_server_writes_is_printable_bounded_and_without_the_secrets(
     secrets: list[str], noise: list[str], order: Any
 ) -> None:
-    parts = [text.replace("\\", "") for text in noise] + secrets * 2
+    noise = [text.replace("\\", "") for text in noise]
+    # "0000" stands in the escape of U+70000, too.
+    assume(not any(secret in printable(text) for secret in secrets for text in noise))
+    parts = noise + secrets * 2
     order.shuffle(parts)
     shown = printable(" ".join(parts), secrets)
     assert shown.isprintable()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aries_auth import Token
 from aries_auth.refresh import policy
 from aries_auth.refresh.policy import CachedToken, Use, cache
+from aries_auth.token import is_alive, is_refresh_token_alive
 from aries_auth.token_endpoint import backoff
 
 NOW = 1_764_000_000.0
@@ -211,9 +212,9 @@ def test_a_stored_token_that_has_expired_while_memorys_lives_is_not_newer() -> N
 
 
 def test_a_token_has_expired_at_the_very_instant() -> None:
-    assert policy.is_alive(token(0.1), NOW)
-    assert not policy.is_alive(token(0), NOW)
-    assert policy.is_alive(token(None), NOW)
+    assert is_alive(token(0.1), NOW)
+    assert not is_alive(token(0), NOW)
+    assert is_alive(token(None), NOW)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_a_token_has_expired_at_the_very_instant() -> None:
 def test_a_refresh_token_lives_until_its_own_expiry(
     refresh_token: str | None, ends_at: float | None, lives: bool
 ) -> None:
-    assert policy.is_refresh_token_alive(Token("t", refresh_token, refresh_token_expires_at=ends_at), NOW) is lives
+    assert is_refresh_token_alive(Token("t", refresh_token, refresh_token_expires_at=ends_at), NOW) is lives
 
 
 # How long to wait

@@ -237,7 +237,7 @@ def test_where_the_lock_is_lost_a_login_by_somebody_else_is_not_overwritten(
     newer = stored(age=FRESH)
     breaking.full = False
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert store.load() == newer
     assert f"{store.path} was changed by somebody else; the token that could not be saved is given up" in caplog.text
@@ -289,7 +289,7 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     assert store.load() == again
     monkeypatch.setattr(os, "fsync", fsync)
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert "changed by somebody else" not in caplog.text
 
@@ -354,7 +354,7 @@ def test_a_login_by_somebody_else_ends_the_repetition(
     monkeypatch.undo()
     newer = stored()
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert store.load() == newer
     assert auth.refresh() == newer
@@ -370,7 +370,7 @@ def test_a_logout_ends_the_repetition(
     monkeypatch.undo()
     store.delete()
     assert auth._ready is not None
-    saver = auth._ready.source._renewal.saver
+    saver = auth._ready.source._pending
     wait_until(lambda: saver.idle)
     assert auth.get_token() == token, "it serves until it expires"
     with pytest.raises(LoginRequired):

@@ -13,6 +13,8 @@ from typing import Callable, Set
 
 import pytest
 
+pytestmark = pytest.mark.ci
+
 CONSUMERS = Path(__file__).parent / "typing"
 Checker = Callable[[Path], Set[int]]
 
@@ -49,7 +51,7 @@ def _pyright(program: Path) -> set[int]:
 @pytest.fixture(params=["mypy", "pyright"])
 def checker(request: pytest.FixtureRequest) -> Checker:
     if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f'{request.param} is not installed; it comes with pip install ".[dev]"')
+        pytest.skip(f"{request.param} is not installed; it comes with the dependency group types")
     return {"mypy": _mypy, "pyright": _pyright}[request.param]
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from aries_auth.errors import LockTimeout, StoreError, TokenRequestError, printable
+from aries_auth.errors import StoreError, TokenRequestError, printable
 from aries_auth.log import logger
 from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
-from aries_auth.store import StoreEntry, TokenStore, store_name
+from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol, retries
 
-_LOCK_SLICE = 0.25
 _SAVE_ATTEMPTS = 3
 _SAVE_INTERVAL = 1.0
 
@@ -51,8 +49,7 @@ class CodeExchange:
         credentials = self.client.credentials(None)
         if self.store is None:
             return self._send(credentials, flight)
-        with ExitStack() as lock:
-            entry = _locked(lock, self.store, flight)
+        with locked_in_slices(self.store, should_stop=flight.should_stop) as entry:
             entry.load()
             entry.reserve()
             token = self._send(credentials, flight)
@@ -86,22 +83,6 @@ def _refused(outcome: retries.Outcome) -> TokenRequestError:
         error=error.error,
         error_description=error.error_description,
         request_id=error.request_id,
-    )
-
-
-def _locked(lock: ExitStack, store: TokenStore, flight: Flight[Token]) -> StoreEntry:
-    longest = getattr(store, "lock_timeout", 45.0)
-    deadline = monotonic() + longest
-    while True:
-        try:
-            # In slices, so that the interpreter's end does not wait for somebody else's lock.
-            return lock.enter_context(store.locked(min(_LOCK_SLICE, longest)))
-        except LockTimeout:
-            if monotonic() >= deadline or flight.should_stop():
-                break
-    raise LockTimeout(
-        f"{store_name(store)} stayed locked for {longest:g} s by another process or thread; nothing was "
-        "sent. Try again; if it stays so, look for a hung process that uses this store."
     )
 
 

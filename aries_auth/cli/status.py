@@ -28,18 +28,16 @@ class Report(NamedTuple):
     @property
     def access_token_valid(self) -> bool:
         """Whether the access token can be used, as far as is known."""
-        from aries_auth.refresh import policy  # noqa: PLC0415
+        from aries_auth.token import is_alive  # noqa: PLC0415
 
-        return self.token is not None and policy.is_alive(self.token, self.now)
+        return self.token is not None and is_alive(self.token, self.now)
 
     @property
     def logged_in(self) -> bool:
         """Whether the grant serves a call without a person."""
-        from aries_auth.refresh import policy  # noqa: PLC0415
+        from aries_auth.token import is_refresh_token_alive  # noqa: PLC0415
 
-        return self.token is not None and (
-            self.access_token_valid or policy.is_refresh_token_alive(self.token, self.now)
-        )
+        return self.token is not None and (self.access_token_valid or is_refresh_token_alive(self.token, self.now))
 
     @property
     def store_name(self) -> str:

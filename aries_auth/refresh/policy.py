@@ -1,6 +1,7 @@
-"""The decisions, pure: use a token, refresh it ahead or wait; resend a refused call or hand it back.
+"""The rules of one token, pure: its windows, whether it is young, how long to wait, and back-off.
 
-Instants are Unix time in seconds and are passed in; nothing here reads a clock.
+Instants are Unix time in seconds and are passed in; nothing here reads a clock. What a refresh does with what memory
+and store show is in `decision`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 
-from aries_auth.token import Token
+from aries_auth.token import Token, is_alive, is_bearer
 
 REFRESH_MARGIN = 300.0
 TIMEOUT = 30.0
@@ -60,6 +61,15 @@ class CachedToken:
         return f"CachedToken({self.token!r}, fresh_until={self.fresh_until!r})"
 
 
+class HeaderValue(str):
+    """The value of an Authorization header. Its repr is hidden: frames of an HTTP library show what they hold."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'Bearer [hidden]'"
+
+
 class CacheSlot:
     """What every request reads. While a save is pending it holds an expired sentinel: that forces the slow path."""
 
@@ -72,7 +82,7 @@ class CacheSlot:
 def cache(
     token: Token, *, now: float, refresh_margin: float, spread: float, predecessor: Token | None = None
 ) -> CachedToken:
-    """The token with its windows (DESIGN section 3, "Refresh ahead").
+    """The token with its windows (docs/architecture.md, "Refresh ahead").
 
     Args:
         token: the token.
@@ -82,8 +92,10 @@ def cache(
         predecessor: the token that it replaces, if any. One that brings the same access token again, or is already
             inside its margin, must not start another refresh before half of what is left has passed.
     """
-    authorization = f"Bearer {token.access_token}"
+    authorization = HeaderValue(f"Bearer {token.access_token}")
     expires_at = token.expires_at
+    if not is_bearer(token):  # saved, but never sent
+        return CachedToken(token, authorization, -math.inf, -math.inf, -math.inf)
     if expires_at is None:
         return CachedToken(token, authorization, math.inf, math.inf, math.inf)
     lifetime = None if token.obtained_at is None else max(0.0, expires_at - token.obtained_at)
@@ -111,17 +123,6 @@ def is_newer(stored: Token, memory: Token, *, now: float) -> bool:
     if stored == memory:
         return False
     return is_alive(stored, now) or not is_alive(memory, now)
-
-
-def is_alive(token: Token, now: float) -> bool:
-    """Whether the access token has not expired, as far as is known."""
-    return token.expires_at is None or now < token.expires_at
-
-
-def is_refresh_token_alive(token: Token, now: float) -> bool:
-    """Whether there is a refresh token that has not passed its own expiry, as far as is known."""
-    ends_at = token.refresh_token_expires_at
-    return bool(token.refresh_token) and (ends_at is None or now < ends_at)
 
 
 def patience(cached: CachedToken | None, *, now: float, timeout: float) -> float:

@@ -1,257 +1,254 @@
-"""Refresher: what a flight does for a source: look in the store, lock it, look again, refresh, save."""
+"""Refresher: does one refresh at a time: look in the store, lock it, look again, send, save."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import math
 import os
 import random
-import threading
-from contextlib import ExitStack
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
-from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
-from aries_auth.refresh import policy
-from aries_auth.refresh.events import Watch
-from aries_auth.refresh.pending_save import Saver
-from aries_auth.refresh.policy import CachedToken, CacheSlot
+from aries_auth.errors import (
+    AriesAuthError,
+    ConfigurationError,
+    LockTimeout,
+    LoginRequired,
+    TokenRequestError,
+    printable,
+)
+from aries_auth.refresh.decision import Step, decide, digest
+from aries_auth.refresh.events import Events
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.lease import Lease
+from aries_auth.refresh.memory import Memory
+from aries_auth.refresh.pending_save import PendingSave
+from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.request import Reason, RefreshRequest
-from aries_auth.settings import ClientCredentials
+from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
-from aries_auth.store import StoreEntry, TokenStore, store_name
-from aries_auth.token import Secret, Token
+from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
+from aries_auth.token import Secret, Token, is_alive, is_bearer
 from aries_auth.token_endpoint import protocol, retries
 from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
-
-_LOCK_SLICE = 0.25
-_EXPIRED = CachedToken(Token("none"), "", -math.inf, -math.inf, -math.inf)
+from aries_auth.token_endpoint.protocol import Credentials
 
 
-class _Remembered(NamedTuple):
-    """A failure that is sure to come again until an instant of the monotonic clock."""
+class Result(NamedTuple):
+    """What a refresh did.
 
-    error: TokenRequestError
-    until: float
+    Attributes:
+        cached: the token that fulfils the request, or None.
+        error: why there is none.
+        sent_at: when a token request was sent, on the clock of waits; None if none was, or it brought nothing of ours.
+    """
+
+    cached: CachedToken | None
+    error: Exception | None = None
+    sent_at: float | None = None
 
 
 class Refresher:
-    """Memory and store of one grant, and the one way from a token to the next.
+    """The one way from a token of a grant to the next. `work` runs in one flight at a time."""
 
-    `work` runs in one flight at a time.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: TokenStore,
-        client: ClientCredentials,
-        token_url: str,
-        refresh_margin: float,
-        token_client: Any,
-        login_command: str,
-    ) -> None:
-        self._store = store
-        self._client = client
-        self._token_url = token_url
-        self._refresh_margin = refresh_margin
-        self._token_client = token_client
+    def __init__(self, grant: Grant, memory: Memory, pending: PendingSave) -> None:
+        self._grant = grant
+        self._memory = memory
+        self._pending = pending
+        self._events = Events(grant)
         self._client_owner = FIRST_PROCESS
-        self._login_command = login_command
-        self._watch = Watch(store, login_command)
-        self._begun: float | None = None
-        self._spent: set[bytes] = set()
-        self._dead: bytes | None = None
-        self.memory: CachedToken | None = None
-        self.saver = Saver(store, self._fill_slot)
-        self.slot = CacheSlot(_EXPIRED)
 
-    def start_over(self) -> None:
-        """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
-        self._working = threading.Lock()
-        self._spread = random.random()  # noqa: S311 - spreads load, guards nothing; forked workers must not line up
-        self._remembered: _Remembered | None = None
-        self._logged_out = False
-        self.saver.start_over(self._working)
-        if self.saver.idle:
-            self.memory = None
-        self._fill_slot()
-
-    def _fill_slot(self) -> None:
-        self.slot.cached = self.memory if self.memory is not None and self.saver.idle else _EXPIRED
-
-    def work(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
-        """Fulfil a wish, and tell what became of it when the store's lock is free again.
+    def work(self, request: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
+        """Fulfil a request, and tell what became of it once the store's lock is free again.
 
         Raises:
-            AriesAuthError: it can't be fulfilled; see DESIGN section 3, "Failure".
+            AriesAuthError: it can't be fulfilled; see docs/architecture.md, "Failure".
         """
-        self._begun = None
         try:
-            cached = self._fulfil(wish, flight)
-        except Exception as exc:
-            self._watch.failed(wish, self._begun, exc)
-            raise
-        if self._begun is not None:
-            self._watch.refreshed(wish, self._begun)
-        return cached
+            with self._memory.lock:
+                result = self._fulfil(request, flight)
+        except Exception as exc:  # noqa: BLE001 - told below, with the others
+            result = Result(None, exc)
+        if result.cached is None:
+            raise self._failed(request, result)
+        if self._memory.restraints.failures:
+            self._memory.restraints = self._memory.restraints.after_success()
+        if result.sent_at is not None:
+            self._events.refreshed(request, result.sent_at)
+        return result.cached
 
-    def _fulfil(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
-        with self._working, ExitStack() as lock:
-            cached = self._look(wish, self._store)
-            if cached is not None:
-                return cached
-            self._check(wish)
-            entry = self._locked(lock, wish, flight)
-            cached = self._look(wish, entry)
-            if cached is not None:
-                return cached
-            return self._refresh(wish, flight, entry, lock)
+    def _failed(self, request: RefreshRequest, result: Result) -> Exception:
+        """The error of a refresh, told and counted once, however many callers wait for it."""
+        error = result.error or AssertionError("a refresh without a token has an error")
+        self._events.failed(request, result.sent_at, error)
+        is_busy = request.reason is Reason.AHEAD and isinstance(error, LockTimeout)
+        if request.spares_callers and not is_busy:
+            self._memory.restraints = self._memory.restraints.after_failure(monotonic(), random.random())  # noqa: S311
+        return error
+
+    def _fulfil(self, request: RefreshRequest, flight: Flight[CachedToken]) -> Result:
+        found = self._look(request, self._grant.store)
+        if isinstance(found, CachedToken):
+            return Result(found)
+        # Before the lock is taken: a secret can come from a slow place, or from one that never answers.
+        credentials = self._grant.credentials.credentials(found)
+        kept = self._pending.lease
+        if kept is not None:
+            return self._under_lock(request, flight, kept, credentials)
+        with self._lease(request, flight) as lease:
+            return self._under_lock(request, flight, lease, credentials)
+
+    def _lease(self, request: RefreshRequest, flight: Flight[CachedToken]) -> Lease:
+        if request.reason is Reason.AHEAD:
+            return Lease(self._grant.store.locked(0))
+        return Lease(locked_in_slices(self._grant.store, should_stop=flight.should_stop))
+
+    def _under_lock(
+        self, request: RefreshRequest, flight: Flight[CachedToken], lease: Lease, credentials: Credentials
+    ) -> Result:
+        found = self._look(request, lease.entry)
+        if isinstance(found, CachedToken):
+            return Result(found)
+        if found.client_id not in (None, credentials.client_id) or found.redirect_uri not in (
+            None,
+            credentials.redirect_uri,
+        ):
+            credentials = self._grant.credentials.credentials(found)  # somebody has logged in meanwhile
+        lease.entry.reserve()
+        return self._send(request, flight, lease, found, credentials)
 
     # Looking
 
-    def _look(self, wish: RefreshRequest, stored_in: TokenStore | StoreEntry) -> CachedToken | None:
-        """Bring memory up to date with the store; returns what fulfils the wish, or None where a refresh must."""
+    def _look(self, request: RefreshRequest, stored_in: TokenStore | StoreEntry) -> CachedToken | Token:
+        """Bring memory up to date with the store.
+
+        Returns:
+            The cached token that fulfils the request, or the token whose refresh token is to be sent for it.
+
+        Raises:
+            AriesAuthError: neither can be had.
+        """
         stored = stored_in.load()
         if stored is not None:
-            self._client.check(stored, store_name(self._store))
-        self._reconcile(stored, wish)
-        cached = self.memory
-        return cached if cached is not None and self._fulfils(cached, wish) else None
-
-    def _reconcile(self, stored: Token | None, wish: RefreshRequest) -> None:
-        memory = self.memory
-        if self.saver.outranks(stored):
-            return
-        self._logged_out = stored is None
-        if stored is None:
-            return
-        if memory is None:
-            self._install(stored, wish.now)
-        elif policy.is_newer(stored, memory.token, now=wish.now) and _digest(stored) not in self._spent:
-            self._install(stored, wish.now)
-            self._watch.adopted()
-
-    def _fulfils(self, cached: CachedToken, wish: RefreshRequest) -> bool:
-        token, now = cached.token, wish.now
-        if wish.why is Reason.FIRST:
-            return True
-        if wish.known is None or token == wish.known:
-            return wish.why is Reason.REFUSED and policy.is_young(token, now)
-        if wish.why is Reason.REFUSED and token.access_token == wish.known.access_token:
-            return policy.is_young(token, now)
-        return wish.why is Reason.AHEAD or cached.is_alive(now)
-
-    def _install(self, token: Token, now: float) -> None:
-        self.memory = policy.cache(
-            token,
-            now=now,
-            refresh_margin=self._refresh_margin,
-            spread=self._spread,
-            predecessor=None if self.memory is None else self.memory.token,
+            self._grant.credentials.check(stored, self._grant.name)
+        memory = self._memory
+        decision = decide(
+            request,
+            memory.token,
+            stored,
+            unsaved=self._pending.outranks(stored),
+            restraints=memory.restraints,
+            at=monotonic(),
         )
-        self._remembered = None
-        self._fill_slot()
-        if policy.is_alive(token, now):  # else a refresh follows, which may renew the refresh token
-            self._watch.look_at(token, now)
+        if decision.from_store and decision.token is not None:
+            self._adopt(decision.token, request.now)
+        if decision.step is Step.SERVE and memory.cached is not None:
+            return memory.cached
+        if decision.step is Step.SEND and decision.token is not None:
+            self._check_endpoint(decision.token)
+            return decision.token
+        raise self._refusal(decision.step)
 
-    # Refusing early
+    def _adopt(self, token: Token, now: float) -> None:
+        first = self._memory.cached is None
+        self._install(token, now)
+        if not first:
+            self._events.adopted()
 
-    def _check(self, wish: RefreshRequest) -> None:
-        """Raise what is sure to come, before anybody waits for a lock."""
-        self._refreshable(wish)
-        remembered = self._remembered
-        if remembered is not None and wish.why is not Reason.FORCED and monotonic() < remembered.until:
-            raise copy.copy(remembered.error)
+    def _install(self, token: Token, now: float) -> CachedToken:
+        cached = self._memory.install(token, now)
+        if self._pending.idle:
+            self._memory.fill_slot()
+        if is_alive(token, now):  # else a refresh follows, which may renew the refresh token
+            self._events.look_at(token, now)
+        return cached
 
-    def _refreshable(self, wish: RefreshRequest) -> Token:
-        cached = self.memory
-        if cached is None or self._logged_out:
-            raise self._login_required(f"There is no token in {store_name(self._store)}")
-        token = cached.token
-        if not policy.is_refresh_token_alive(token, wish.now):
-            what = "has expired" if token.refresh_token else "is missing"
-            raise self._login_required(f"The refresh token in {store_name(self._store)} {what}")
-        if _digest(token) == self._dead:
-            raise self._login_required(f"The refresh token in {store_name(self._store)} is no longer valid")
-        if _digest(token) in self._spent:
-            raise self._login_required(f"The refresh token in {store_name(self._store)} was used before")
-        return token
+    def _check_endpoint(self, token: Token) -> None:
+        """Raise ConfigurationError if the grant came from another token endpoint than the one it would be sent to."""
+        if token.token_url is not None and not same_endpoint(token.token_url, self._grant.token_url):
+            raise ConfigurationError(
+                f"The grant in {self._grant.name} came from {printable(token.token_url)}, and the token URL is "
+                f"{printable(self._grant.token_url)}; nothing was sent. Unset $ARIES_TOKEN_URL or token_url, or log in "
+                "there with another profile or store."
+            )
+
+    def _refusal(self, step: Step) -> AriesAuthError:
+        remembered = self._memory.restraints.failure
+        if step is Step.REMEMBERED and remembered is not None:
+            return copy.copy(remembered)
+        return self._login_required(step.value.format(store=self._grant.name))
 
     def _login_required(self, what: str) -> LoginRequired:
-        return LoginRequired(f"{what}: a person has to log in. Run: {self._login_command}")
+        return LoginRequired(f"{what}: a person has to log in. Run: {self._grant.login_command}")
 
-    # Locking
+    # Sending
 
-    def _locked(self, lock: ExitStack, wish: RefreshRequest, flight: Flight[CachedToken]) -> StoreEntry:
-        if self.saver.entry is not None:
-            return self.saver.entry
-        if wish.why is Reason.AHEAD:
-            return lock.enter_context(self._store.locked(0))
-        longest = getattr(self._store, "lock_timeout", 45.0)
-        deadline = monotonic() + longest
-        while True:
-            try:
-                # In slices, so that the interpreter's end does not wait for somebody else's lock.
-                return lock.enter_context(self._store.locked(min(_LOCK_SLICE, longest)))
-            except LockTimeout:
-                if monotonic() >= deadline or flight.should_stop():
-                    break
-        raise LockTimeout(
-            f"{store_name(self._store)} stayed locked for {longest:g} s by another process or thread. Try again; if it "
-            "stays so, look for a hung process that uses this store."
-        )
-
-    # Refreshing
-
-    def _refresh(
-        self, wish: RefreshRequest, flight: Flight[CachedToken], entry: StoreEntry, lock: ExitStack
-    ) -> CachedToken:
-        spent = self._refreshable(wish)
-        credentials = self._client.credentials(spent)
-        entry.reserve()
-        request = protocol.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
+    def _send(
+        self,
+        request: RefreshRequest,
+        flight: Flight[CachedToken],
+        lease: Lease,
+        spent: Token,
+        credentials: Credentials,
+    ) -> Result:
+        """Send the refresh token of `spent`, and save what comes. What goes wrong from here on is returned."""
+        grant = self._grant
+        token_request = protocol.refresh_request(grant.token_url, credentials, Secret(spent.refresh_token or ""))
         self._own_client()
-        self._begun = begun = monotonic()
-        outcome = retries.send(request, client=self._token_client, library=wish.library, pause=flight.pause)
-        if outcome.error is not None or outcome.answer is None:
-            return self._refused(wish, entry, spent, outcome)
-        token = Token.from_response(
-            protocol.parse_answer(outcome.answer, request),
-            now=wish.now + (begun - wish.at) + outcome.sent_after,
-            previous=spent,
-            client_id=credentials.client_id,
-            redirect_uri=credentials.redirect_uri,
-            token_url=self._token_url,
+        sent_at = monotonic()
+        outcome = retries.send(
+            token_request,
+            client=grant.token_client,
+            library=request.library,
+            pause=flight.pause_of_one_attempt if request.one_attempt else flight.pause,
         )
-        self.saver.save(token, spent, entry, lock)
-        if spent.refresh_token != token.refresh_token:
-            self._spent.add(_digest(spent))
-        self._install(token, wish.now + (monotonic() - wish.at))
-        return self.memory  # type: ignore[return-value]
+        if outcome.error is not None or outcome.answer is None:
+            return self._refused(request, lease.entry, spent, outcome, sent_at)
+        try:
+            token = Token.from_response(
+                protocol.parse_answer(outcome.answer, token_request),
+                now=request.wall_time(sent_at + outcome.sent_after),
+                previous=spent,
+                client_id=credentials.client_id,
+                redirect_uri=credentials.redirect_uri,
+                token_url=grant.token_url,
+            )
+        except TokenRequestError as exc:
+            return Result(None, exc, sent_at)
+        return self._keep(request, lease, spent, token, sent_at)
+
+    def _keep(self, request: RefreshRequest, lease: Lease, spent: Token, token: Token, sent_at: float) -> Result:
+        self._pending.save(token, spent, lease)
+        self._memory.restraints = self._memory.restraints.after_refresh(spent, token)
+        cached = self._install(token, request.wall_time(monotonic()))
+        if is_bearer(token):
+            return Result(cached, None, sent_at)
+        error = TokenRequestError(
+            f"{self._grant.token_url} answered with a token of the type {printable(token.token_type)}. It was saved, "
+            "but only Bearer tokens can be sent to the API. Ask Aries' support."
+        )
+        return Result(None, error, sent_at)
+
+    def _refused(
+        self, request: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome, sent_at: float
+    ) -> Result:
+        error, answer = outcome.error, outcome.answer
+        restraints = self._memory.restraints
+        if answer is None or not protocol.is_grant_refused(answer):
+            if outcome.remember and error is not None:
+                self._memory.restraints = restraints.after_verdict(error, monotonic() + outcome.remember)
+            return Result(None, error, sent_at)
+        self._memory.restraints = restraints.after_death(digest(spent))
+        # One more look: somebody may have logged in without our lock.
+        with suppress(LoginRequired, TokenRequestError):
+            found = self._look(request, entry)
+            if isinstance(found, CachedToken) and found.token != spent:
+                return Result(found)
+        named = f" ({error.error})" if error is not None and error.error else ""
+        refused = self._login_required(f"Aries refused the refresh token in {self._grant.name}{named}")
+        return Result(None, refused, sent_at)
 
     def _own_client(self) -> None:
         if self._client_owner != os.getpid():
             self._client_owner = os.getpid()
-            drop_inherited_connections(self._token_client)
-
-    def _refused(self, wish: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome) -> CachedToken:
-        error, answer = outcome.error, outcome.answer
-        assert error is not None  # noqa: S101
-        if answer is None or not protocol.is_grant_refused(answer):
-            if outcome.remember:
-                self._remembered = _Remembered(error, monotonic() + outcome.remember)
-            raise error
-        self._dead = _digest(spent)
-        cached = self._look(wish, entry)  # one more look: somebody may have logged in without our lock
-        if cached is not None and cached.token != spent:
-            self._begun = None  # adopted
-            return cached
-        named = f" ({error.error})" if error.error else ""
-        raise self._login_required(f"Aries refused the refresh token in {store_name(self._store)}{named}")
-
-
-def _digest(token: Token) -> bytes:
-    """What a refresh token is remembered by, once it must not be sent again."""
-    return hashlib.sha256((token.refresh_token or "").encode()).digest()
+            drop_inherited_connections(self._grant.token_client)

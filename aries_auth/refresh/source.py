@@ -1,96 +1,107 @@
 """TokenSource: hands out a token that can be used, from memory, else the store, else the token endpoint.
 
 What to do is decided here once, as steps that yield what to wait for; `flight.drive` and `flight.drive_async` carry
-them out. Nothing here knows requests or httpx. The work that a flight does is in `renewal`.
+them out. Nothing here knows requests or httpx. The work that a flight does is in `refresher`.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import random
 import threading
 import weakref
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
+from aries_auth.errors import LoginRequired, TokenRequestError
 from aries_auth.refresh import policy
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.memory import Memory
+from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken, Use
+from aries_auth.refresh.process import may_end_without_notice
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
-from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps
-from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
 
-# Sources that a forked child has to reset: an inherited lock may be cached by a thread that is not there.
+# Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
-class TokenSource:
-    """One grant as this object sees it.
+class Handout(NamedTuple):
+    """A token for one call.
 
-    Args:
-        store: where the grant is kept.
-        client: the credentials as the caller gave them.
-        token_url: the token endpoint.
-        refresh_margin: seconds before expiry at which a refresh starts.
-        timeout: seconds that a call waits for a refresh, lock included.
-        token_client: the caller's own client for token requests, or None.
-        login_command: what a person has to run when the grant is gone.
+    Attributes:
+        cached: the token.
+        beside: a refresh that must not outlive this call, since the process may end without notice; else None.
     """
 
-    def __init__(
-        self,
-        *,
-        store: TokenStore,
-        client: ClientCredentials,
-        token_url: str,
-        refresh_margin: float,
-        timeout: float,
-        token_client: Any,
-        login_command: str,
-    ) -> None:
-        self._timeout = timeout
-        self._renewal = Refresher(
-            store=store,
-            client=client,
-            token_url=token_url,
-            refresh_margin=refresh_margin,
-            token_client=token_client,
-            login_command=login_command,
-        )
-        self.slot = self._renewal.slot
+    cached: CachedToken
+    beside: Flight[CachedToken] | None = None
+
+
+class _UnderWay(NamedTuple):
+    """A flight and what it is for: one value, so that a Ctrl-C can't come between the two."""
+
+    flight: Flight[CachedToken]
+    request: RefreshRequest
+
+
+class TokenSource:
+    """One grant as one object sees it."""
+
+    def __init__(self, grant: Grant) -> None:
+        self._grant = grant
+        self._memory = Memory(grant.refresh_margin)
+        self._pending = PendingSave(grant.store, self._memory)
+        self._refresher = Refresher(grant, self._memory, self._pending)
+        self.slot = self._memory.slot
+        self.timeout = grant.timeout
         self._start_over()
         _sources.add(self)
 
     def _start_over(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
-        # One attribute, so that a Ctrl-C can't come between the flight and what it is for.
-        self._under_way: tuple[Flight[CachedToken], RefreshRequest] | None = None
-        self._ahead_at = 0.0
-        self._failed_until = 0.0
-        self._failures = 0
-        self._renewal.start_over()
+        self._under_way: _UnderWay | None = None
+        self._pending.start_over()
+        self._memory.start_over(keep_token=not self._pending.idle)
+
+    def _own_process(self) -> None:
+        """Start over in a child whose fork ran none of Python's hooks, as uWSGI's does not."""
+        if self._process != os.getpid():
+            self._start_over()
 
     @property
     def token(self) -> Token | None:
         """The token in memory; no I/O."""
-        cached = self._renewal.memory
-        return None if cached is None else cached.token
+        return self._memory.token
 
-    def get(self, now: float, library: str) -> Steps[CachedToken]:
+    def get(self, now: float, library: str) -> Steps[Handout]:
         """Steps to a token that can be used for a call at `now`."""
-        self._renewal.saver.save_again_if_due()
+        self._own_process()
+        self._pending.save_again_if_due()
         at = monotonic()
         cached = yield from self._first_look(now, at, library)
         use = cached.use(now)
         if use is Use.AHEAD:
-            self._refresh_ahead(cached, now, library)
-        if use is not Use.WAIT or (cached.is_alive(now) and monotonic() < self._failed_until):
-            return cached  # the latter: a refresh has just failed, and the token lives
-        return (yield from self._obtain(RefreshRequest(Reason.NEEDED, now, cached.token, library, at), cached))
+            return Handout(cached, self._refresh_ahead(cached, now, library))
+        if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
+            return Handout(cached)  # the latter: a refresh has just failed, and the token lives
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
+        return Handout((yield from self._obtain(request, cached)))
+
+    def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
+        """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
+        cached, beside = yield from self.get(now, library)
+        if beside is None:
+            return cached
+        yield beside, self.timeout
+        newest = self._memory.cached
+        return newest if newest is not None and newest.is_alive(now) else cached
 
     def renew(self, refused: Secret, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
@@ -100,84 +111,116 @@ class TokenSource:
             now: when the 401 came.
             library: the library of the call.
         """
+        self._own_process()
         cached = yield from self._first_look(now, monotonic(), library)
         if Secret(cached.token.access_token) == refused:
             return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
         if cached.is_alive(now):
             return cached
-        return (yield from self.get(now, library))
+        return (yield from self.get_settled(now, library))
 
     def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
+        self._own_process()
         return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
 
-    def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
-        """Steps to the token in memory, which is read from the store where there is none."""
-        cached = self._renewal.memory
-        return cached or (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
+    def wait(self, timeout: float | None) -> Steps[bool]:
+        """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
 
-    def _obtain(self, wish: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
-        """Wait for a flight that fulfils the wish; `fallback` is used while it lives, when that fails or takes long."""
-        alive = fallback if fallback is not None and fallback.is_alive(wish.now) else None
-        deadline = wish.at + policy.patience(fallback, now=wish.now, timeout=self._timeout)
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Returns:
+            Whether nothing is under way any more.
+        """
+        self._own_process()
+        deadline = math.inf if timeout is None else monotonic() + timeout
+        while True:
+            flight = self._unfinished()
+            if flight is None:
+                return self._pending.idle
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            yield flight, left
+
+    def _unfinished(self) -> Flight[Any] | None:
+        under_way = self._under_way
+        if under_way is not None and not under_way.flight.done:
+            return under_way.flight
+        return self._pending.start()
+
+    def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
+        """Steps to the token in memory, which is read from the store if there is none."""
+        cached = self._memory.cached
+        if cached is not None:
+            return cached
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
+
+    def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
+        """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
+        alive = fallback if fallback is not None and fallback.is_alive(request.now) else None
+        deadline = request.at + policy.patience(fallback, now=request.now, timeout=self.timeout)
         may_be_stale = True
         while True:
-            cached = self._renewal.memory
-            if cached is not None and wish.known not in (None, cached.token):
+            cached = self._memory.cached
+            if cached is not None and request.known not in (None, cached.token):
                 return cached  # somebody was faster between the caller's look and ours
             left = deadline - monotonic()
             if left <= 0:
                 break
-            flight, theirs = self._join_or_begin(wish)
+            flight, theirs = self._join_or_begin(request)
             yield flight, left
-            if not flight.done or not theirs.same_as(wish):
+            if not flight.done or not theirs.same_as(request):
                 continue
             try:
                 return _landed(flight, alive)
             except LoginRequired:
                 # One that was under way before may have looked at the store before somebody logged in: look once more.
-                if theirs is wish or not may_be_stale:
+                if theirs is request or not may_be_stale:
                     raise
                 may_be_stale = False
         if alive is not None:
             return alive
         raise TokenRequestError(
-            f"No new token within the call's time-out of {self._timeout:g} s; the refresh goes on, and the next call "
+            f"No new token within the call's time-out of {self.timeout:g} s; the refresh goes on, and the next call "
             "can have its token.",
             retryable=True,
         )
 
-    def _join_or_begin(self, wish: RefreshRequest) -> tuple[Flight[CachedToken], RefreshRequest]:
+    def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
         with self._lock:
             under_way = self._under_way
-            if under_way is None or under_way[0].done:
-                under_way = self._under_way = (Flight(partial(self._work, wish)), wish)
+            if under_way is None or under_way.flight.done:
+                under_way = self._under_way = self._begin(request)
             return under_way
 
-    def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> None:
-        with self._lock:
-            flight = None if self._under_way is None else self._under_way[0]
-            if flight is None or flight.done:
-                if monotonic() < max(self._ahead_at, self._failed_until):
-                    return
-                wish = RefreshRequest(Reason.AHEAD, now, cached.token, library)
-                flight = Flight(partial(self._work, wish))
-                self._under_way = (flight, wish)
-                self._ahead_at = monotonic() + policy.look_again(cached, now)
-        flight.start_in_background()
+    def _begin(self, request: RefreshRequest) -> _UnderWay:
+        return _UnderWay(Flight(partial(self._refresher.work, request)), request)
 
-    def _work(self, wish: RefreshRequest, flight: Flight[CachedToken]) -> CachedToken:
-        """What a flight does. Its failures are counted here, once, however many callers wait for it."""
-        try:
-            cached = self._renewal.work(wish, flight)
-        except Exception as exc:
-            is_busy = wish.why is Reason.AHEAD and isinstance(exc, LockTimeout)
-            if wish.spares_callers and not is_busy:
-                self._failed_until = monotonic() + policy.ahead_back_off(self._failures, random.random())  # noqa: S311
-                self._failures += 1
-            raise
-        self._failures = 0
-        return cached
+    def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:
+        """Refresh beside a call; returns the flight if it must not outlive this very call."""
+        waits = self._waits()
+        with self._lock:
+            flight = None if self._under_way is None else self._under_way.flight
+            begins = flight is None or flight.done
+            if begins:
+                restraints = self._memory.restraints
+                if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
+                    return None
+                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, one_attempt=waits)
+                self._under_way = self._begin(request)
+                flight = self._under_way.flight
+                no_ahead_until = monotonic() + policy.look_again(cached, now)
+                self._memory.restraints = replace(restraints, no_ahead_until=no_ahead_until)
+        assert flight is not None  # noqa: S101 - begun, or under way
+        flight.start_in_background()
+        return flight if begins and waits else None
+
+    def _waits(self) -> bool:
+        """Whether a refresh ahead must not outlive the call that started it."""
+        background = self._grant.background
+        return may_end_without_notice() if background is None else not background
 
 
 def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:

@@ -20,7 +20,7 @@ from aries_auth.settings.urls import (
     request_origin,
     token_url,
 )
-from aries_auth.settings.values import check_text, missing, variable
+from aries_auth.settings.values import check_flag, check_text, missing, variable
 from aries_auth.singleflight.clock import check_seconds
 from aries_auth.token_endpoint.protocol import is_loopback
 
@@ -33,6 +33,7 @@ __all__ = [
     "api_origins",
     "authorize_url",
     "check_endpoint",
+    "check_flag",
     "check_profile",
     "check_redirect_uri",
     "check_seconds",

@@ -7,7 +7,7 @@ import re
 
 from aries_auth.errors import ConfigurationError, printable
 from aries_auth.settings.values import variable
-from aries_auth.store import FileTokenStore, TokenStore, profile_path, store_name
+from aries_auth.store import FileTokenStore, TokenStore, profile_path, store_command_options, store_name
 
 _PROFILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
 
@@ -41,8 +41,8 @@ def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str
 
 def login_command(profile: str | None, store: TokenStore) -> str:
     """The command that a person has to run to log in again for this store."""
-    options = getattr(store, "command_options", None)  # a store that a path does not name
-    if isinstance(options, str):
+    options = store_command_options(store)  # of a store that a path does not name
+    if options is not None:
         return f"aries-auth login {options}"
     path = store_name(store)
     for name in filter(None, (profile, variable("ARIES_PROFILE"), "default")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple, Sequence, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
 from aries_auth.settings.values import variable
@@ -72,6 +72,19 @@ def origin_of_url(name: str, url: object) -> Origin:
             f"{name} is {printable(url)}: plain http would show a token or a secret to the network. Use https."
         )
     return origin
+
+
+def same_endpoint(one: str, other: str) -> bool:
+    """Whether two URLs are one endpoint: scheme and host compare without case, a default port says nothing."""
+    return _endpoint(one) == _endpoint(other)
+
+
+def _endpoint(url: str) -> tuple[Origin | None, str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None, url
+    return request_origin(url), urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
 
 def request_origin(url: object) -> Origin | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aries_auth.errors import ConfigurationError
+from aries_auth.errors import ConfigurationError, printable
 
 
 def variable(name: str) -> str | None:
@@ -22,3 +22,10 @@ def check_text(name: str, value: object) -> str | None:
     if value is None or (isinstance(value, str) and value and value.isprintable()):
         return value
     raise ConfigurationError(f"{name} must be a text that is not empty and has no control characters.")
+
+
+def check_flag(name: str, value: object) -> bool:
+    """A parameter that is True or False, and nothing that only counts as one."""
+    if value is True or value is False:
+        return value
+    raise ConfigurationError(f"{name} must be True, False or None, not {printable(repr(value))}.")

@@ -6,6 +6,7 @@ so that the interpreter's end waits for an answer that is under way.
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import os
 import sys
@@ -27,11 +28,16 @@ _GLANCE = 0.05
 class Flight(Generic[T]):
     """Work that runs once, in its own thread, with a result that any number of waiters share.
 
+    It is no `concurrent.futures.Future`: a Ctrl-C as a Future takes the lock of its condition leaves that locked, and
+    every waiter hangs. tests/chaos/test_interrupts.py presses Ctrl-C there.
+
     Args:
         work: called with the flight; what it returns or raises is the result.
     """
 
     def __init__(self, work: Callable[[Flight[T]], T]) -> None:
+        # The caller's, so that a secret or a store that needs what it has set (flask's current_app) finds it there.
+        self._context = contextvars.copy_context()
         self._work: Callable[[Flight[T]], T] | None = work
         self._lock = threading.Lock()
         self._done = False
@@ -80,7 +86,7 @@ class Flight(Generic[T]):
         if work is None:
             return
         try:
-            result = work(self)
+            result = self._context.run(work, self)
         except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
             self._finish(None, exc)
         else:
@@ -143,6 +149,13 @@ class Flight(Generic[T]):
             time.sleep(min(left, _GLANCE))
         return False
 
+    def pause_of_one_attempt(self, seconds: float) -> bool:
+        """`pause` for work of one attempt: it waits for no second one."""
+        return seconds <= 0 and self.pause(0.0)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _elsewhere, ()  # a prepared request that travels leaves it behind
+
     def _claim(self) -> Callable[[Flight[T]], T] | None:
         with self._lock:
             work, self._work = self._work, None
@@ -200,6 +213,10 @@ class Flight(Generic[T]):
         self._when_done(lambda: trio_token.run_sync_soon(arrived.set))
         with trio.move_on_after(timeout):
             await arrived.wait()
+
+
+def _elsewhere() -> None:
+    """What a flight is in another process."""
 
 
 Steps = Generator[Tuple[Flight[Any], float], None, R]

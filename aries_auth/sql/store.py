@@ -17,6 +17,7 @@ from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, lo
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
 from aries_auth.store.document import Cipher, decode
+from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.token import Secret, Token
 
 _POLL = 0.02
@@ -54,7 +55,7 @@ class SQLTokenStore:
         *,
         table: str = TABLE,
         cipher: Cipher | None = None,
-        lock_timeout: float = 45.0,
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
         # What is refused below is raised from a frame that no longer holds the URL, and its password.
         given, engine_or_url = _hidden(engine_or_url), ""

@@ -1,11 +1,32 @@
-"""Where tokens are kept: the `TokenStore` protocol and `FileTokenStore`, one file a grant."""
+"""Where tokens are kept: the `TokenStore` protocol, and `FileTokenStore`, which keeps one grant in one file."""
 
 from __future__ import annotations
 
 from aries_auth.store.document import Cipher
 from aries_auth.store.file import FileTokenStore, profile_path
-from aries_auth.store.protocol import StoreEntry, TokenStore, store_name
+from aries_auth.store.protocol import (
+    LOCK_TIMEOUT,
+    StoreAttributes,
+    StoreEntry,
+    TokenStore,
+    store_command_options,
+    store_lock_timeout,
+    store_name,
+)
+from aries_auth.store.waiting import locked_in_slices
 
-__all__ = ["Cipher", "FileTokenStore", "StoreEntry", "TokenStore", "profile_path", "store_name"]
+__all__ = [
+    "LOCK_TIMEOUT",
+    "Cipher",
+    "FileTokenStore",
+    "StoreAttributes",
+    "StoreEntry",
+    "TokenStore",
+    "locked_in_slices",
+    "profile_path",
+    "store_command_options",
+    "store_lock_timeout",
+    "store_name",
+]
 
 Cipher.__module__ = StoreEntry.__module__ = TokenStore.__module__ = "aries_auth"  # what the docs call them

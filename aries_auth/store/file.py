@@ -10,6 +10,7 @@ from typing import Any, Generator, Mapping
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.store.document import Cipher, decode, encode
 from aries_auth.store.lock import exclusive_lock
+from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.store.temporary import TemporaryFile, make_folder, reason, sync_folder
 from aries_auth.token import Token
 
@@ -46,7 +47,7 @@ class FileTokenStore:
         path: str | os.PathLike[str],
         *,
         mode: int = 0o600,
-        lock_timeout: float = 45.0,
+        lock_timeout: float = LOCK_TIMEOUT,
         cipher: Cipher | None = None,
     ) -> None:
         name = os.fsdecode(path)

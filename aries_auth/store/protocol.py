@@ -1,4 +1,4 @@
-"""What a token store is, as protocols: whatever has these methods can be passed as ``store=``."""
+"""What a token store is, as protocols: you can pass whatever has these methods as ``store=``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import ContextManager, Protocol
 
 from aries_auth.token import Token
 
+LOCK_TIMEOUT = 45.0  # seconds: longer than a refresh takes at its slowest
+
 
 class StoreEntry(Protocol):
-    """One grant's place in a store while its exclusive lock is held."""
+    """One grant's place in a store while you hold its exclusive lock."""
 
     def load(self) -> Token | None:
-        """The stored token, or None where there is none.
+        """The stored token, or None if there is none.
 
         Raises:
             StoreError: what is stored can't be read or used.
@@ -19,15 +21,15 @@ class StoreEntry(Protocol):
         ...
 
     def save(self, token: Token) -> None:
-        """Store the token durably: when this returns, a power cut leaves the new token.
+        """Store the token durably: once this returns, the new token survives a power cut.
 
         Raises:
-            StoreError: it could not be made durable. What is stored is the old token or the new one, whole.
+            StoreError: it could not be made durable. The store holds the old token or the new one, whole.
         """
         ...
 
     def delete(self) -> None:
-        """Remove what is stored, whatever it is; nothing happens where nothing is stored."""
+        """Remove what is stored, whatever it is. Does nothing if nothing is stored."""
         ...
 
     def reserve(self) -> None:
@@ -40,10 +42,22 @@ class StoreEntry(Protocol):
 
 
 class TokenStore(Protocol):
-    """Keeps one grant's token, and lets one holder at a time replace it."""
+    """Keeps one grant's token, and lets one holder at a time replace it.
+
+    These four methods are all that a store must have. It may also have the attributes of `StoreAttributes`; a store
+    without them is complete.
+
+    **Forks.** A process may fork while it holds the lock. While the child runs, the package never releases, closes or
+    collects in it what the parent holds: not the block of `locked`, not the entry, whoever wrote the store. When the
+    child ends, Python may still finalize them. So a store notes `os.getpid` when it takes the lock, compares it before
+    it releases, and does nothing if they differ: else the child's end would free its parent's lock.
+
+    **Errors.** Raise `StoreError` and `LockTimeout` with messages fit to be logged. Of any other exception the package
+    logs the type alone, since its text may quote what it was given.
+    """
 
     def load(self) -> Token | None:
-        """The stored token, or None; takes no lock. Raises StoreError."""
+        """The stored token, or None. Takes no lock. Raises StoreError."""
         ...
 
     def save(self, token: Token) -> None:
@@ -58,15 +72,44 @@ class TokenStore(Protocol):
         """Hold the exclusive lock and work on the entry.
 
         Args:
-            timeout: seconds to wait for the lock; None waits the store's own time-out, 0 tries once.
+            timeout: seconds to wait for the lock. None waits the store's own time-out, 0 tries once.
 
         Raises:
-            LockTimeout: the lock was not had in time.
+            LockTimeout: somebody else held the lock all that time.
             StoreError: there can be no lock.
         """
         ...
 
 
+class StoreAttributes(Protocol):
+    """What a `TokenStore` may have besides its methods. Each attribute is optional.
+
+    They stand in a protocol of their own, because a type checker demands every member of a protocol.
+    """
+
+    path: str
+    """What messages and ``repr`` call the store. Without it they use ``str(store)``."""
+
+    lock_timeout: float
+    """Seconds that a refresh and a login wait for the lock. Without it they wait 45."""
+
+    command_options: str
+    """The options that tell ``aries-auth`` of this store, quoted for a shell. `LoginRequired` shows them in the command
+    that it names. Without it that command says ``--store`` and the store's name."""
+
+
 def store_name(store: TokenStore) -> str:
-    """How messages name a store: its path where it has one."""
+    """What messages call a store: its path if it has one."""
     return str(getattr(store, "path", store))
+
+
+def store_lock_timeout(store: TokenStore) -> float:
+    """Seconds to wait for a store's lock."""
+    seconds: float = getattr(store, "lock_timeout", LOCK_TIMEOUT)
+    return seconds
+
+
+def store_command_options(store: TokenStore) -> str | None:
+    """How the command is told of a store, if the store says so."""
+    options = getattr(store, "command_options", None)
+    return options if isinstance(options, str) else None

@@ -12,7 +12,7 @@ import requests
 
 from aries_auth import AriesAuth, InsecureTransportError, Token
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import EXPIRED
+from tests.conftest import EXPIRED, FRESH
 
 from .conftest import LIBRARIES, Caller, caller
 
@@ -26,7 +26,7 @@ def elsewhere() -> Iterator[AriesSandbox]:
 
 @pytest.fixture
 def auth(make_auth: Callable[..., AriesAuth], stored: Callable[..., Token]) -> AriesAuth:
-    stored(age=100.0)  # old enough for a 401 to matter
+    stored(age=FRESH)  # old enough for a 401 to matter
     return make_auth()
 
 

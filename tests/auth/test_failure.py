@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 import tracemalloc
 from pathlib import Path
@@ -87,9 +88,9 @@ def test_a_retry_after_beyond_the_30_s_fails_at_once_and_is_kept_to(
         auth.refresh()
     assert len(aries.token_requests) == 2, "refresh() tries at once"
     assert auth._ready is not None
-    remembered = auth._ready.source._renewal._remembered
-    assert remembered is not None
-    assert remembered.until - time.monotonic() <= 60.0, "for a minute at most"
+    restraints = auth._ready.source._memory.restraints
+    assert restraints.failure is not None
+    assert restraints.failure_until - time.monotonic() <= 60.0, "for a minute at most"
 
 
 @pytest.mark.parametrize("age", [FRESH, EXPIRED], ids=["living", "expired"])
@@ -318,7 +319,9 @@ def test_no_stored_token_or_no_living_refresh_token_is_login_required(
 ) -> None:
     if age is not None:
         stored(age=age, refresh_expires_in=3000.0)
-    with pytest.raises(LoginRequired, match=rf"{what.format(store.path)}: .* Run: aries-auth login --store \S+"):
+    with pytest.raises(
+        LoginRequired, match=rf"{re.escape(what.format(store.path))}: .* Run: aries-auth login --store \S+"
+    ):
         call(make_auth(), url)
     assert aries.token_requests == aries.api_requests == ()
 
@@ -356,7 +359,7 @@ def test_a_stored_token_of_another_client_is_a_configuration_error_and_nothing_i
     age: float,
 ) -> None:
     stored(age=age)
-    with pytest.raises(ConfigurationError, match=rf"(?s)(?=.*{parameter})(?=.*{store.path})"):
+    with pytest.raises(ConfigurationError, match=rf"(?s)(?=.*{parameter})(?=.*{re.escape(str(store.path))})"):
         call(make_auth(**{parameter: "http://127.0.0.1:1/other"}), url)
     assert aries.token_requests == aries.api_requests == ()
 

@@ -135,7 +135,7 @@ def test_the_repr_shows_client_store_and_expiry_and_never_a_secret(
 ) -> None:
     token = stored(age=FRESH)
     auth = make_auth(client_id=None)
-    assert str(store_path) in repr(auth)
+    assert repr(str(store_path)) in repr(auth)
     auth.get_token()
     assert aries.client_id in repr(auth)
     assert str(token.expires_at) in repr(auth)

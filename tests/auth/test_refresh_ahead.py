@@ -29,9 +29,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def settle(auth: AriesAuth) -> None:
     """Until nothing goes on in the background for this object."""
-    assert auth._ready is not None
-    source = auth._ready.source
-    wait_until(lambda: source._under_way is None or source._under_way[0].done)
+    assert auth.wait(20)
 
 
 def margin_of(auth: AriesAuth, token: Token) -> float:
@@ -252,7 +250,7 @@ def test_the_back_off_counts_the_failures_since_the_last_success(
             auth.get_token()
             settle(auth)
         stored(age=IN_MARGIN)
-        auth._ready.source._renewal.memory = None  # type: ignore[union-attr]
+        auth._ready.source._memory.cached = None  # type: ignore[union-attr]
     assert counted == [0, 1, 2, 0, 1]
 
 
@@ -316,7 +314,7 @@ def test_an_unknown_expiry_is_never_refreshed_ahead(
     make_auth: MakeAuth, stored: Stored, call: Caller, aries: AriesSandbox, url: str
 ) -> None:
     aries.rules.expires_in = None
-    stored(age=100.0)
+    stored(age=FRESH)
     auth = make_auth()
     for _ in range(2):
         assert call(auth, url).status == 200

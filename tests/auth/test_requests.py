@@ -11,6 +11,7 @@ import requests
 
 from aries_auth import AriesAuth, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
+from tests.conftest import FRESH
 
 MakeAuth = Callable[..., AriesAuth]
 Stored = Callable[..., Token]
@@ -19,7 +20,7 @@ Stored = Callable[..., Token]
 @pytest.fixture
 def auth(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> AriesAuth:
     """Holds a living token that the API refuses."""
-    stored(age=100.0)
+    stored(age=FRESH)
     auth = make_auth()
     auth.get_token()
     aries.revoke_access_tokens()

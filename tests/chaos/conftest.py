@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.singleflight.flight import FlightThread
 from aries_auth.testing import AriesSandbox
+from tests.conftest import EXPIRED, FRESH, IN_MARGIN, wait_until
 
 from .zygote import Zygote
 
-EXPIRED = 4000.0  # the age of a token of an hour that has expired
-FRESH = 1500.0  # that of one that needs no refresh, and is not too young for one
-DUE = 3400.0  # that of one inside its margin, with minutes to live
+__all__ = ["EXPIRED", "FRESH", "IN_MARGIN", "Bench", "wait_landed", "wait_until"]
 
 
 class Bench:
@@ -76,13 +76,6 @@ class Bench:
         wait_until(lambda: self.is_newest, timeout, "the newest refresh token is not in the store")
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, complaint: str) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, complaint
-        time.sleep(0.005)
-
-
 def wait_landed(timeout: float = 10.0) -> None:
     """Until no thread of ours is left in this process."""
     end = time.monotonic() + timeout
@@ -112,5 +105,7 @@ def bench(sandbox: AriesSandbox, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork, and sockets with a path")
     with Zygote() as zygote:
         yield zygote

@@ -86,6 +86,7 @@ def _exits(code: CodeType) -> frozenset[int]:
         # Python 3.9 and 3.10 load None once, and double it.
         doubled = nones and each.opname == "DUP_TOP"
         none = doubled or (each.opname.startswith("LOAD_CONST") and each.argval is None)
+        none = none or (each.opname == "LOAD_COMMON_CONSTANT" and each.argrepr == "None")  # from Python 3.15 on
         nones = nones + 1 if none else 0
         if each.opname == "WITH_CLEANUP_START" or nones == 3:
             exits.update([*leading, each.offset])

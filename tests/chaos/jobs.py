@@ -121,7 +121,7 @@ def interrupted(line: Line, *, path: str, grant: dict[str, Any], way: str, slow_
 
 def left(line: Line, *, path: str, grant: dict[str, Any], slow_disk: float = 0.0) -> None:
     """Use a token that is due, and end when told to, with its refresh in the background under way."""
-    auth = AriesAuth(**grant)
+    auth = AriesAuth(**grant, background=True)
     stack = contextlib.ExitStack()  # never closed: the disk is slow to the end
     stack.enter_context(slow_disk_of(slow_disk))
     auth.get_token()
@@ -157,11 +157,11 @@ def caller(line: Line, *, path: str, grant: dict[str, Any], user: int | None = N
             elif told == "fsync works":
                 os.fsync = fsync
             elif told == "stored":
-                stored = auth._prepare().source._renewal._store.load()
+                stored = auth._prepare().source._grant.store.load()
                 line.say(stored and stored.refresh_token)
                 continue
             elif told == "idle":
-                line.say(auth._prepare().source._renewal.saver.idle)
+                line.say(auth._prepare().source._pending.idle)
                 continue
             elif told == "token":
                 line.say(auth.token and auth.token.refresh_token)

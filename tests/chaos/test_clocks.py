@@ -15,7 +15,7 @@ from .zygote import Victim, Zygote
 LIBRARIES = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 DAY = 86400
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ci, pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(120)]
 
 
 class Clock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import sys
 import tempfile
 import threading
 import time
@@ -17,14 +17,19 @@ from typing import Any, Iterator
 
 import pytest
 
-from .conftest import DUE, EXPIRED, Bench, wait_until
+from .conftest import EXPIRED, IN_MARGIN, Bench, wait_until
 from .zygote import Victim, Zygote
+
+if sys.platform != "win32":
+    import resource
 
 NOBODY = 65534
 SAVED_AGAIN = 6.0  # seconds; it is tried once a second
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.noisy,
     pytest.mark.chaos,
     pytest.mark.timeout(120),
     pytest.mark.skipif(not IS_ROOT, reason="only root can mount, and become another user"),
@@ -213,7 +218,7 @@ def test_a_disk_that_fails_before_the_token_request_keeps_the_refresh_token_from
 @pytest.mark.parametrize("disk", [FullDisk, Quota, ReadOnlyFolder], indirect=True)
 def test_a_disk_that_fails_hurts_no_call_while_the_token_lives(disk: Disk) -> None:
     aries = disk.bench.aries
-    disk.log_in(DUE)
+    disk.log_in(IN_MARGIN)
     first = disk.caller()
     first.ask("stored")
     disk.break_it()

@@ -14,7 +14,7 @@ from .zygote import Zygote
 PHASES = ("waiting for the lock", "before the commit", "after the commit", "saving")
 MORE_POOLS = [("fork", True), ("forkserver", True), ("spawn", False)]
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(120)]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from aries_auth import (
     TokenRequestError,
 )
 
-from .conftest import DUE, EXPIRED, Bench, wait_landed
+from .conftest import EXPIRED, IN_MARGIN, Bench, wait_landed
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -131,7 +131,7 @@ def test_error_texts_are_escaped(bench: Bench, harmless_log: Any, text: str, sha
 
 @evil
 def test_error_texts_are_escaped_in_the_log_of_a_refresh_ahead(bench: Bench, harmless_log: Any, text: str) -> None:
-    bench.log_in(DUE)
+    bench.log_in(IN_MARGIN)
     bench.aries.fail("token", status=403, body=SHAPES["nested"](text))
     bench.auth().get_token()
     wait_landed()

@@ -18,6 +18,9 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from aries_auth import LockTimeout, LoginRequired, Token
+from aries_auth.refresh.grant import Grant
+from aries_auth.refresh.memory import Memory
+from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.refresher import Reason, Refresher, RefreshRequest
 from aries_auth.settings import ClientCredentials, SecretSource
 from aries_auth.singleflight.flight import Flight
@@ -168,22 +171,24 @@ class TwoRefreshers(World):
         self.processes = [Process(name, partial(self.refresher, old)) for name in ("A", "B")]
 
     def refresher(self, old: Token, process: Process) -> Token:
-        return self.renewal(process, old).token
+        return self.refreshed(process, old).token
 
-    def renewal(self, process: Process, known: Token | None) -> Any:
+    def refreshed(self, process: Process, known: Token | None) -> Any:
         session = requests.Session()
         session.mount("https://", SteppedAdapter(self.server, process))
-        renewal = Refresher(
+        grant = Grant(
             store=SteppedStore(self.disk, process),
-            client=ClientCredentials("client", SecretSource("secret"), "https://app.example/callback"),
+            credentials=ClientCredentials("client", SecretSource("secret"), "https://app.example/callback"),
             token_url=URL,
             refresh_margin=300.0,
             token_client=session,
             login_command="aries-auth login",
+            timeout=30.0,
         )
-        renewal.start_over()
+        memory = Memory(grant.refresh_margin)
+        refresher = Refresher(grant, memory, PendingSave(grant.store, memory))
         flight: Flight[Any] = Flight(
-            partial(renewal.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests"))
+            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests"))
         )
         flight.run_here()
         return flight.result()

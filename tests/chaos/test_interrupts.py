@@ -17,11 +17,11 @@ import requests
 
 from aries_auth import AriesAuth
 
-from .conftest import DUE, EXPIRED, FRESH, Bench, wait_landed, wait_until
+from .conftest import EXPIRED, FRESH, IN_MARGIN, Bench, wait_landed, wait_until
 from .instants import AtInstant
 from .zygote import Victim, Zygote
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 AT_ONCE = 0.2  # what is promised
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # read for each client, they would take all the time
@@ -58,7 +58,7 @@ class Scenario:
 SCENARIOS = {
     "an expired token": Scenario(_get_token, EXPIRED),
     "an expired token, asyncio": Scenario(_get_token_async, EXPIRED),
-    "a token that is due": Scenario(_get_token, DUE),
+    "a token that is due": Scenario(_get_token, IN_MARGIN),
     "requests, answered 401": Scenario(_requests_get, FRESH, revoked=True),
     "httpx, answered 401": Scenario(_httpx_get, FRESH, revoked=True),
 }
@@ -87,7 +87,7 @@ def _interrupt(bench: Bench, scenario: Scenario, instant: AtInstant) -> None:
     assert raised is not None, f"swallowed at {instant.happened}"
     assert bench.is_newest, f"lost at {instant.happened}"
     scenario.call(auth, url)
-    if scenario.age == DUE:
+    if scenario.age == IN_MARGIN:
         # Where it came after the look and before the work, the next look is a second later.
         wait_until(lambda: _is_refreshed(auth, bench), 5.0, f"never refreshed after {instant.happened}")
     wait_landed()
@@ -264,7 +264,7 @@ def test_ctrl_c_reaches_the_caller_at_once_and_the_refresh_is_not_lost(
 def test_the_interpreter_ends_in_a_refresh_in_the_background_and_the_grant_is_not_lost(
     bench: Bench, zygote: Zygote, phase_type: type[Phase]
 ) -> None:
-    bench.log_in(DUE)
+    bench.log_in(IN_MARGIN)
     phase = phase_type(bench)
     with ExitStack() as stack:
         phase.prepare(stack)

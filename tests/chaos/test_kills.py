@@ -15,7 +15,7 @@ from aries_auth import LoginRequired
 from .conftest import EXPIRED, Bench, wait_until
 from .zygote import Zygote
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ci, pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 # The window is some milliseconds; this is no measure of it, but of a test machine that is busy with other things.
 LONGEST_WINDOW = 1.0

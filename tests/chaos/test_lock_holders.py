@@ -10,10 +10,10 @@ import pytest
 from aries_auth import FileTokenStore, LockTimeout, TokenRequestError
 from aries_auth.testing import AriesSandbox
 
-from .conftest import DUE, EXPIRED, Bench, wait_landed, wait_until
+from .conftest import EXPIRED, IN_MARGIN, Bench, wait_landed, wait_until
 from .zygote import Victim, Zygote
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(120)]
 
 
 def _refreshing(bench: Bench, zygote: Zygote) -> Victim:
@@ -41,7 +41,7 @@ def test_a_holder_that_is_killed_frees_the_lock_and_the_others_refresh(bench: Be
 
 
 def test_a_stopped_holder_hurts_no_call_while_the_token_lives(bench: Bench, zygote: Zygote) -> None:
-    bench.log_in(DUE)
+    bench.log_in(IN_MARGIN)
     victim = _refreshing(bench, zygote)
     victim.kill(signal.SIGSTOP)
     auth = bench.auth()

@@ -12,10 +12,10 @@ import pytest
 
 from aries_auth import AriesAuth
 
-from .conftest import DUE, wait_landed, wait_until
+from .conftest import IN_MARGIN, wait_landed, wait_until
 from .zygote import Zygote
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.ci, pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 MOST_THREADS = 40
 
@@ -52,7 +52,7 @@ def test_all_due_at_once_each_is_refreshed_once_by_few_threads_and_nobody_waits(
 ) -> None:
     folder = tmp_path / "stores"
     folder.mkdir(0o700)
-    server = zygote.start("serve", folder=str(folder), grants=users, age=DUE)
+    server = zygote.start("serve", folder=str(folder), grants=users, age=IN_MARGIN)
     grant = server.hear()
     path = grant.pop("store")
     auths = [AriesAuth(**grant, store=path % number) for number in range(users)]

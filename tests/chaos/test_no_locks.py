@@ -10,6 +10,7 @@ import pytest
 from .test_syscalls import Bench
 
 pytestmark = [
+    pytest.mark.ci,
     pytest.mark.chaos,
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
     pytest.mark.timeout(60),

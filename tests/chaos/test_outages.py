@@ -17,11 +17,11 @@ import trustme
 from aries_auth import LoginRequired, TokenRequestError
 from aries_auth.testing import AriesSandbox
 
-from .conftest import DUE, EXPIRED, Bench, wait_landed, wait_until
+from .conftest import EXPIRED, IN_MARGIN, Bench, wait_landed, wait_until
 from .load import Load
 from .relay import Relay
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(180)]
 
 # A trouble is a context manager that makes the endpoint fail, and says at which address.
 DatabaseFault = Callable[[AriesSandbox, float], ContextManager[str]]
@@ -117,7 +117,7 @@ NAMES = [pytest.param(name, marks=[pytest.mark.soak] if name in ALIKE else []) f
 def test_no_call_fails_while_the_token_lives(bench: Bench, name: str) -> None:
     aries = bench.aries
     aries.rules.reuse_revokes = False  # an answer that is lost may cost the grant, but not the token that lives
-    bench.log_in(DUE)
+    bench.log_in(IN_MARGIN)
     seconds = 0.5
     with ALL[name](aries, seconds) as token_url:
         auth = bench.auth(token_url=token_url)
@@ -133,7 +133,7 @@ def test_no_call_fails_while_the_token_lives(bench: Bench, name: str) -> None:
 @pytest.mark.parametrize("seconds", [2.5, pytest.param(30.0, marks=pytest.mark.soak)])
 def test_an_outage_is_outlasted_and_the_token_refreshed_soon_after(bench: Bench, seconds: float) -> None:
     aries = bench.aries
-    bench.log_in(DUE)
+    bench.log_in(IN_MARGIN)
     with Relay(int(aries.url.rpartition(":")[2])) as relay:
         relay.down()
         auth = bench.auth(token_url=f"http://127.0.0.1:{relay.port}/v1/oauth2/token")

@@ -26,6 +26,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPResponse
 
 from aries_auth import AriesAuthError, FileTokenStore, LoginRequired, Token, TokenRequestError
+from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, SecretSource
 from aries_auth.singleflight.flight import FlightThread, drive
@@ -111,8 +112,8 @@ class History(RuleBasedStateMachine):
         self.store = FileTokenStore(self.folder / "t.json")
         self.server = Server()
         self.seen = 0
-        modules = ("source", "refresher", "pending_save")
-        self._patches = [mock.patch(f"aries_auth.refresh.{module}.monotonic", self.monotonic) for module in modules]
+        modules = ("refresh.source", "refresh.refresher", "refresh.pending_save", "store.waiting")
+        self._patches = [mock.patch(f"aries_auth.{module}.monotonic", self.monotonic) for module in modules]
         for patch in self._patches:
             patch.start()
         self.processes = [self.process() for _ in range(3)]
@@ -125,13 +126,15 @@ class History(RuleBasedStateMachine):
         session = requests.Session()
         session.mount("https://", self.server)
         return TokenSource(
-            store=self.store,
-            client=ClientCredentials("client", SecretSource("secret"), REDIRECT_URI),
-            token_url="https://token.example/v1/oauth2/token",
-            refresh_margin=300.0,
-            timeout=30.0,
-            token_client=session,
-            login_command="aries-auth login",
+            Grant(
+                store=self.store,
+                credentials=ClientCredentials("client", SecretSource("secret"), REDIRECT_URI),
+                token_url="https://token.example/v1/oauth2/token",
+                refresh_margin=300.0,
+                timeout=30.0,
+                token_client=session,
+                login_command="aries-auth login",
+            )
         )
 
     def teardown(self) -> None:
@@ -154,7 +157,7 @@ class History(RuleBasedStateMachine):
         memory, stored = source.token, self.store.load()
         requests_before = len(self.server.requests)
         try:
-            token = drive(source.get(self.now, "requests")).token
+            token = drive(source.get(self.now, "requests")).cached.token
         except AriesAuthError as exc:
             self.quiet()
             self.may_fail(exc, memory, stored)

@@ -13,6 +13,7 @@ import pytest
 
 from aries_auth import FileTokenStore
 from aries_auth.testing import AriesSandbox
+from tests.conftest import EXPIRED
 
 ROOT = Path(__file__).parents[2]
 THREADS = ("--threads", "64")
@@ -20,7 +21,7 @@ TASKS = ("--tasks", "200")
 TRIO = ("--trio-tasks", "50")
 PROCESSES = [("--threads", "4")] * 12
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.noisy, pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -83,14 +84,14 @@ class Crowds:
         pytest.param([TASKS], 200, id="200 asyncio tasks"),
         pytest.param([TRIO], 50, id="50 trio tasks"),
         pytest.param(PROCESSES, 48, id="12 processes of 4 threads"),
-        pytest.param([THREADS, TASKS, TRIO, *PROCESSES], 362, id="all of them at once"),
+        pytest.param([THREADS, TASKS, TRIO, *PROCESSES], 362, id="all of them at once", marks=pytest.mark.ci),
     ],
 )
 def test_for_one_expired_token_there_is_exactly_one_token_request(
     aries: AriesSandbox, tmp_path: Path, crowds: list[tuple[str, ...]], calls: int
 ) -> None:
     store = tmp_path / "store" / "t.json"
-    FileTokenStore(store).save(aries.issue_token(age=4000))
+    FileTokenStore(store).save(aries.issue_token(age=EXPIRED))
     aries.fail("token", delay=0.1, times=None)
     with Crowds(aries, store, crowds) as everybody:
         assert everybody.call() == calls
@@ -98,11 +99,12 @@ def test_for_one_expired_token_there_is_exactly_one_token_request(
     assert aries.reused_refresh_tokens == 0
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("lives", [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_as_many_token_requests_as_lives(aries: AriesSandbox, tmp_path: Path, lives: int) -> None:
     lifetime = 4.0
     store = tmp_path / "store" / "t.json"
-    FileTokenStore(store).save(aries.issue_token(age=4000))
+    FileTokenStore(store).save(aries.issue_token(age=EXPIRED))
     aries.rules.access_token_lifetime = lifetime
     with Crowds(aries, store, [THREADS, TASKS, TRIO, *PROCESSES], "--token-only") as everybody:
         for life in range(1, lives + 1):

@@ -21,12 +21,14 @@ import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired
 from aries_auth.testing import AriesSandbox
+from tests.conftest import EXPIRED
 
 ROOT = Path(__file__).parents[2]
 ALL_ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EINTR")
 USUAL_ERROR = {"write": "ENOSPC", "fallocate": "EDQUOT", "openat": "EACCES", "read": "EIO", "flock": "EINTR"}
 
 pytestmark = [
+    pytest.mark.ci,
     pytest.mark.chaos,
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
     pytest.mark.timeout(600),
@@ -53,7 +55,7 @@ class Bench:
 
     def __enter__(self) -> Bench:
         self.aries = AriesSandbox().start()
-        self.old = self.aries.issue_token(age=4000)
+        self.old = self.aries.issue_token(age=EXPIRED)
         FileTokenStore(self.path).save(self.old)
         return self
 

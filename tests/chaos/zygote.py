@@ -21,6 +21,7 @@ from typing import Any, Sequence
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows imports this, too
 
 
 class Line:
@@ -61,7 +62,7 @@ class Victim(Line):
         self.say(what)
         return self.hear()
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = KILL) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 

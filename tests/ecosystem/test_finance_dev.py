@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import time
 from contextlib import suppress
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import httpx
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired
 from aries_auth.testing import AriesSandbox, fingerprint
+from tests.conftest import EXPIRED, wait_until
 
 pytest.importorskip("finance_dev", reason="needs finance-dev (Python 3.10 and later)")
 # The SDK imports its models when they are first looked at. freezegun looks at everything, and they would be made with
@@ -29,7 +29,7 @@ from finance_dev.websocket.errors import AriesWebSocketError, WebSocketAuthentic
 from finance_dev.websocket.models import MarketSubscription
 
 # Of the SDK's own imports, on Python 3.12 and 3.13.
-pytestmark = pytest.mark.filterwarnings(r"ignore:ast\.\w+ is deprecated:DeprecationWarning")
+pytestmark = [pytest.mark.ci, pytest.mark.filterwarnings(r"ignore:ast\.\w+ is deprecated:DeprecationWarning")]
 
 ACCOUNT = "SANDBOX-1"
 ORDER: dict[str, Any] = {
@@ -53,7 +53,7 @@ def expired(aries: AriesSandbox, auth: AriesAuth) -> AriesAuth:
     """The same auth with a token that has just expired; its refresh token lives."""
     store = auth._store
     assert isinstance(store, FileTokenStore)
-    store.save(aries.issue_token(expires_in=3600, age=3601))
+    store.save(aries.issue_token(age=EXPIRED))
     return auth
 
 
@@ -63,13 +63,6 @@ def ws(aries: AriesSandbox, market: str = "market") -> str:
 
 def shown_tokens(aries: AriesSandbox) -> list[str | None]:
     return [request.fingerprint for request in aries.api_requests if request.method == "AUTH"]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_accounts_and_balances_parse(sdk: FinanceDev) -> None:

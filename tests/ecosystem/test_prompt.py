@@ -14,9 +14,10 @@ import pytest
 from aries_auth import FileTokenStore
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.cli_process import clean_environment
+from tests.conftest import EXPIRED
 from tests.ecosystem.pages import block
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the recipes are for a POSIX shell")
+pytestmark = [pytest.mark.ci, pytest.mark.skipif(os.name != "posix", reason="the recipes are for a POSIX shell")]
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -104,7 +105,7 @@ def test_httpie_calls_with_a_profile_as_auth_value(
 def test_httpie_refreshes_an_expired_token_and_saves_it(
     aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore, http: str
 ) -> None:
-    store.save(aries_sandbox.issue_token(age=3601))
+    store.save(aries_sandbox.issue_token(age=EXPIRED))
     done = shell(f"{http} -A aries https://api.aries.com/v1/users/me", aries_sandbox, environment)
     assert done.returncode == 0, done.stderr
     token = store.load()
@@ -198,7 +199,7 @@ def test_aiohttp_calls_with_a_token_that_is_refreshed(
     aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore
 ) -> None:
     pytest.importorskip("aiohttp")
-    store.save(aries_sandbox.issue_token(age=3601))
+    store.save(aries_sandbox.issue_token(age=EXPIRED))
     program = block("prompt", "python", "import aiohttp").replace("https://api.aries.com", aries_sandbox.api_url)
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False

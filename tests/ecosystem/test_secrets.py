@@ -19,7 +19,7 @@ from aries_auth import AriesAuth, ConfigurationError, TokenRequestError
 from aries_auth.testing import AriesSandbox
 from tests.ecosystem.pages import block
 
-pytestmark = pytest.mark.usefixtures("no_secret_in_the_environment")
+pytestmark = [pytest.mark.ci, pytest.mark.usefixtures("no_secret_in_the_environment")]
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ class CtrlC:
         return time.monotonic() - self.pressed_at
 
 
+HAS_MODES = pytest.mark.posix("files have no permission bits there")
 needs_signals = pytest.mark.skipif(os.name != "posix", reason="sends a signal to a thread")
 
 

@@ -31,7 +31,7 @@ from aries_auth import (
 )
 from aries_auth.testing import AriesSandbox, Page
 
-from .conftest import SCOPE, CtrlC, assert_hidden, needs_signals
+from .conftest import HAS_MODES, SCOPE, CtrlC, assert_hidden, needs_signals
 
 HOSTED = "https://app.example/aries/callback"
 
@@ -367,6 +367,7 @@ def test_the_variables_beat_the_stored_token(
     assert token.client_id == aries.client_id
 
 
+@pytest.mark.posix("Windows has no variable that says where a user's data is kept")
 def test_a_profile_names_the_file(given: Any, tmp_path: Path) -> None:
     login(**{**given, "store": None, "profile": "paper"})
     assert list(tmp_path.rglob("paper.json"))
@@ -426,7 +427,7 @@ def another_version(path: Path) -> None:
     path.write_text('{"version": 99, "access_token": "x"}')
 
 
-@pytest.mark.parametrize("spoil", [corrupt, too_open, another_version])
+@pytest.mark.parametrize("spoil", [corrupt, pytest.param(too_open, marks=HAS_MODES), another_version])
 def test_an_unreadable_store_is_refused_before_the_browser_opens(
     given: Any, browser: Browser, store_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -439,6 +440,7 @@ def test_an_unreadable_store_is_refused_before_the_browser_opens(
     assert store_path.read_bytes() == before
 
 
+@pytest.mark.posix("Windows has no posix_fallocate")
 def test_a_store_that_cannot_be_written_is_refused_before_the_browser_opens(
     given: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

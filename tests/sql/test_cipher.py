@@ -13,6 +13,7 @@ fernet = pytest.importorskip("cryptography.fernet", reason="needs aries-auth[enc
 from aries_auth import ConfigurationError, FileTokenStore, StoreError, Token  # noqa: E402
 from aries_auth.settings.encryption import cipher_of_environment, rekey  # noqa: E402
 from aries_auth.sql import SQLTokenStore  # noqa: E402
+from tests.conftest import EXPIRED  # noqa: E402
 from tests.leaks import assert_no_secret  # noqa: E402
 
 TOKEN = Token("access-1", "refresh-1", expires_at=2e9, obtained_at=1e9, extra={"granted_by": "a later version"})
@@ -148,7 +149,7 @@ def test_a_cipher_that_fails_is_found_before_the_refresh_token_is_spent(kind):
 def test_the_client_refreshes_an_encrypted_store(kind, aries, auth_on):
     cipher = fernet.Fernet(key())
     store = kind.store(cipher)
-    store.save(aries.issue_token(expires_in=3600, age=4000))
+    store.save(aries.issue_token(age=EXPIRED))
     auth = auth_on(store)
     assert auth.get_token() == store.load().access_token
     assert aries.refresh_count == 1

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aries_auth.sql import SQLTokenStore
+from tests.conftest import EXPIRED
 
 pytest.importorskip("cryptography", reason="needs aries-auth[encryption]")
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def logged_in(postgresql, aries):
     """The grant of the recipes, expired, and one of a user."""
     stores = [SQLTokenStore(postgresql, key) for key in ("trading-desk", "user:7")]
     for store in stores:
-        store.save(aries.issue_token(age=4000, expires_in=3600))
+        store.save(aries.issue_token(age=EXPIRED))
     return stores
 
 

@@ -19,6 +19,7 @@ from aries_auth import AriesAuth, ConfigurationError, LockTimeout, StoreError, T
 from aries_auth.settings import login_command
 from aries_auth.sql import SQLTokenStore
 from aries_auth.sql.database import _engine_of
+from tests.conftest import EXPIRED
 from tests.leaks import assert_no_secret
 from tests.sql.cluster import PASSWORD
 
@@ -249,7 +250,7 @@ def test_a_living_token_touches_no_database(engine, aries, auth_on):
 
 def test_a_refresh_takes_one_connection_at_a_time_and_few_statements(engine, aries, auth_on):
     store = SQLTokenStore(engine, "default")
-    store.save(aries.issue_token(expires_in=3600, age=4000))
+    store.save(aries.issue_token(age=EXPIRED))
     counted = Connections(engine)
     auth_on(store).get_token()
     # Look; settings, lock, look again; reserve and when; settings, lock, savepoint, write.

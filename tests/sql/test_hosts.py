@@ -23,6 +23,7 @@ from aries_auth import LockTimeout
 from aries_auth.sql import SQLTokenStore
 from aries_auth.sql.table import grant_table
 from aries_auth.store.document import encode
+from tests.conftest import EXPIRED, IN_MARGIN
 from tests.sql.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ def test_a_killed_holder_is_succeeded_at_once(postgresql, aries, hosts, kills, a
     delays = []
     for _ in range(kills):
         aries.reset()
-        token = aries.issue_token(age=4000, expires_in=3600)
+        token = aries.issue_token(age=EXPIRED)
         store.save(token)
         aries.fail(hang=True, before=True, status=503)
         one.tell(fork=1)
@@ -138,7 +139,7 @@ def test_a_refresh_survives_the_loss_of_its_connection(cluster, postgresql, arie
         aries.reset()
         engines = [create_engine(url, pool_size=2), create_engine(url, pool_size=2)]
         stores = [SQLTokenStore(engine, "default") for engine in engines]
-        old = aries.issue_token(age=3600 - 200, expires_in=3600)
+        old = aries.issue_token(age=IN_MARGIN)
         stores[0].save(old)
         aries.fail(delay=0.3)  # the endpoint has rotated the token, and its answer is on the way
         auths = [auth_on(store) for store in stores]
@@ -240,7 +241,7 @@ def test_hosts_in_networks_of_their_own(cluster, postgresql, aries, hosts, netwo
             Proxy(port, listen=(beyond, port))
         every += hosts(1, before=("ip", "netns", "exec", name), relayed=tuple(f"{port}@{beyond}" for port in ports))
     for life in range(1, 6):
-        store.save(aries.issue_token(age=4000, expires_in=3600))
+        store.save(aries.issue_token(age=EXPIRED))
         at = time.time() + 0.3
         for host in every:
             host.tell(fork=1)
@@ -251,7 +252,7 @@ def test_hosts_in_networks_of_their_own(cluster, postgresql, aries, hosts, netwo
         assert aries.refresh_count == life
         assert time.time() - at < 10
     # A cable is pulled under a refresh: nobody hears of it, the server least of all.
-    store.save(aries.issue_token(age=4000, expires_in=3600))
+    store.save(aries.issue_token(age=EXPIRED))
     aries.reset_counts()
     aries.fail(hang=True, before=True, status=503)
     every[0].tell(fork=1)

@@ -12,7 +12,7 @@ import pytest
 
 from aries_auth import LockTimeout, Token
 from aries_auth.sql import SQLTokenStore
-from tests.conftest import in_threads
+from tests.conftest import EXPIRED, in_threads
 from tests.sql.cluster import PASSWORD, free_port, unprivileged
 
 
@@ -44,7 +44,7 @@ def bounced(cluster: Any, postgresql: str) -> Iterator[str]:
 def test_it_works_behind_pgbouncer_in_transaction_mode(bounced, aries, auth_on):
     stores = [SQLTokenStore(bounced, f"user-{n}") for n in range(4)]
     for store in stores:
-        store.save(aries.issue_token(age=4000, expires_in=3600))
+        store.save(aries.issue_token(age=EXPIRED))
     # Eight clients on two server connections, none of which may wait for one that waits for it.
     auths = [auth_on(SQLTokenStore(bounced, store.key)) for store in stores for _ in range(2)]
     todo = list(auths)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import traceback
 import warnings
@@ -17,9 +17,12 @@ import pytest
 
 from aries_auth import FileTokenStore, Token
 
+if sys.platform != "win32":
+    import resource
+
 ACCESS, REFRESH = "ACCESS-planted-1", "REFRESH-planted-2"
 NOBODY = 65534
-IS_ROOT = os.geteuid() == 0
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def some_token(access_token: str = ACCESS, **fields: Any) -> Token:
@@ -60,13 +63,18 @@ def mode_of(path: Path) -> int:
 
 
 def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    folder = next((folder for folder in ("/proc/self/fd", "/dev/fd") if Path(folder).is_dir()), None)
+    if folder is None:
+        pytest.skip("this system does not list a process's descriptors")
+    return len(os.listdir(folder))  # noqa: PTH208
 
 
 class Child:
     """A forked child of the tests, which ends with 0 where `work` returned."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
+        if not hasattr(os, "fork"):
+            pytest.skip("needs fork")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: threads of other tests may be alive
             self.pid = os.fork()
@@ -121,6 +129,8 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of 64 KiB."""
+    if sys.platform != "linux":
+        pytest.skip("mounts a tmpfs")
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -147,6 +157,8 @@ def fill(folder: Path) -> Path:
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file of this process may become larger: what a quota does, for everybody."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no limit on a file's size")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

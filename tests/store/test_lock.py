@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import math
 import os
@@ -20,6 +19,9 @@ from aries_auth import LockTimeout, StoreError
 from aries_auth.store import lock as lock_module
 from aries_auth.store.lock import exclusive_lock
 from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, descriptors, mode_of, umask
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @pytest.fixture
@@ -271,6 +273,7 @@ def test_a_missing_folder_is_a_store_error(tmp_path: Path) -> None:
 # What the system may say
 
 
+@pytest.mark.posix("flock")
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 def test_a_filesystem_without_locks_is_a_clear_store_error_and_never_silent_unlocked_use(
     path: Path, number: int, monkeypatch: pytest.MonkeyPatch
@@ -288,6 +291,7 @@ def test_a_filesystem_without_locks_is_a_clear_store_error_and_never_silent_unlo
     assert descriptors() == before
 
 
+@pytest.mark.posix("flock")
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
 def test_both_ways_of_saying_held_elsewhere_are_waited_for(
     path: Path, number: int, monkeypatch: pytest.MonkeyPatch
@@ -300,6 +304,7 @@ def test_both_ways_of_saying_held_elsewhere_are_waited_for(
         pass
 
 
+@pytest.mark.posix("flock")
 def test_a_lock_file_unlinked_between_open_and_lock_is_opened_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +323,7 @@ def test_a_lock_file_unlinked_between_open_and_lock_is_opened_again(
         assert not is_free(path)
 
 
+@pytest.mark.posix("flock")
 def test_a_lock_file_replaced_between_open_and_lock_is_opened_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +343,7 @@ def test_a_lock_file_replaced_between_open_and_lock_is_opened_again(
         assert not is_free(path)
 
 
+@pytest.mark.posix("flock")
 def test_a_symlink_to_the_lock_file_planted_between_open_and_lock_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,80 @@
+"""Whether this process may end, or freeze, without notice: then no refresh may outlive the call that started it.
+
+Job runners end a child by ``os._exit`` or SIGTERM right after its work, and others freeze a process between two
+requests. No thread survives that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import lru_cache
+from typing import Any
+
+from aries_auth.token_endpoint.attempt import FIRST_PROCESS
+
+# What freezes a process between two requests: AWS Lambda, Cloud Functions, Cloud Run, Azure Functions.
+_FROZEN_BETWEEN_REQUESTS = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "FUNCTION_TARGET",
+    "K_SERVICE",
+    "FUNCTIONS_WORKER_RUNTIME",
+)
+# Where the system does not say that this process is a fork, these say it: they are loaded in the children of runners.
+_RUNNERS_OF_CHILDREN = (
+    "airflow.sdk.execution_time",
+    "billiard.process",
+    "celery.concurrency.prefork",
+    "pyspark.worker",
+)
+# Its workers were seen to end their threads in order.
+_ORDERLY_PARENT = "gunicorn.arbiter"
+_FORKED_AND_NO_EXEC = 0x40  # PF_FORKNOEXEC of linux/sched.h
+
+
+def may_end_without_notice() -> bool:
+    """Whether this process may end or freeze before a thread of ours has ended."""
+    return _is_child(os.getpid()) or _is_frozen_between_requests() or _is_served_by_uvicorn()
+
+
+@lru_cache(maxsize=1)
+def _is_child(pid: int) -> bool:
+    """Whether this process is somebody's child, to be ended without more ado."""
+    multiprocessing: Any = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        return True
+    if _ORDERLY_PARENT in sys.modules:
+        return False
+    return pid != FIRST_PROCESS or _was_forked()
+
+
+def _was_forked() -> bool:
+    """Whether this process was forked from a running program, by whoever and before whatever was imported."""
+    if sys.platform != "linux":
+        return any(name in sys.modules for name in _RUNNERS_OF_CHILDREN)
+    try:
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - once per process
+            # pid (name) state ppid pgrp session tty tpgid flags …: the name may have brackets and spaces.
+            flags = int(file.read().rpartition(b")")[2].split()[6])
+    except (OSError, ValueError, IndexError):
+        return any(name in sys.modules for name in _RUNNERS_OF_CHILDREN)
+    return bool(flags & _FORKED_AND_NO_EXEC)
+
+
+def _is_frozen_between_requests() -> bool:
+    if any(os.environ.get(name) for name in _FROZEN_BETWEEN_REQUESTS):
+        return True
+    uwsgi: Any = sys.modules.get("uwsgi")  # there in uWSGI's workers alone
+    options: Any = getattr(uwsgi, "opt", None)
+    return options is not None and not {"enable-threads", "threads"} & {_text(name) for name in options}
+
+
+def _text(name: Any) -> str:
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+
+
+def _is_served_by_uvicorn() -> bool:
+    """Whether SIGTERM goes to a server of uvicorn, which raises it again once it has shut down."""
+    handler: Any = signal.getsignal(signal.SIGTERM)
+    return type(getattr(handler, "__self__", None)).__module__.partition(".")[0] == "uvicorn"
