@@ -103,7 +103,8 @@ def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
     if not raw.strip():
         return None, "it is empty"
     try:
-        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        # A signature (BOM) is what editors of Windows write.
+        document = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None, "it is not JSON"
     if not isinstance(document, dict):
