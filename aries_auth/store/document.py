@@ -9,6 +9,7 @@ from typing import Any, Mapping, Protocol, cast
 from aries_auth.errors import StoreError
 from aries_auth.token import VERSION, Secret, Token, document_fault
 
+_SIGNATURE = b"\xef\xbb\xbf"  # which editors of Windows write before UTF-8
 _REKEY = "`aries-auth rekey` encrypts a plain store and moves an encrypted one to the newest key"
 
 
@@ -100,11 +101,11 @@ def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str
 
 
 def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
+    raw = raw[len(_SIGNATURE) :] if raw.startswith(_SIGNATURE) else raw
     if not raw.strip():
         return None, "it is empty"
     try:
-        # A signature (BOM) is what editors of Windows write.
-        document = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None, "it is not JSON"
     if not isinstance(document, dict):
