@@ -55,7 +55,7 @@ def not_private(status: os.stat_result, mode: int, path: str) -> str:
     if bits & ~mode:
         return (
             f"others may have access to it (mode {bits:04o}); run: chmod {mode:o} {path!r}, and log in again if "
-            "somebody may have read it"
+            f"somebody may have read it. If others are meant to, say so with {allowed_mode(bits)}"
         )
     return ""
 
