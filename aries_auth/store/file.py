@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Mapping
 
 from aries_auth.errors import ConfigurationError, StoreError
-from aries_auth.store.document import Cipher, decode, encode
+from aries_auth.store.document import Accept, Cipher, decode, encode
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
 from aries_auth.store.path import Place, absolute, reason, resolve
@@ -41,6 +41,8 @@ class FileTokenStore:
     """
 
     __module__ = "aries_auth"
+
+    accept: Accept = Accept.NOTHING  # `rekey` sets it on a copy of its own
 
     def __init__(
         self,
@@ -236,6 +238,7 @@ class FileEntry:
         """
         if self._linked:
             self._check_readable()
+        self._temporary.check_process()
         self._temporary.discard()
         for path in (self._target, self._temporary.path):
             try:
@@ -268,4 +271,4 @@ def _load(target: str, store: FileTokenStore) -> Token | None:
 
 def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
     raw, fault = read_private(target, store.mode)
-    return (None, fault) if raw is None else decode(raw, cipher=store.cipher)
+    return (None, fault) if raw is None else decode(raw, cipher=store.cipher, accept=store.accept)

@@ -28,7 +28,7 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
         return None, reason(exc)
     try:
         status = os.fstat(descriptor)
-        fault = not_private(status, mode, path)
+        fault = private_fault(status, mode, path)
         if fault:
             return None, fault
         if status.st_size > _LARGEST:
@@ -42,7 +42,7 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
             os.close(descriptor)
 
 
-def not_private(status: os.stat_result, mode: int, path: str) -> str:
+def private_fault(status: os.stat_result, mode: int, path: str) -> str:
     """What keeps a file from being trusted with tokens, with the cure; "" if nothing does."""
     if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"
