@@ -64,8 +64,8 @@ class Refresher:
         self._spent: set[bytes] = set()
         self._dead: bytes | None = None
         self.memory: CachedToken | None = None
-        self.saver = Saver(store, self._fill_slot)
-        self.slot = CacheSlot(_EXPIRED)
+        self.saver: Saver = Saver(store, self._fill_slot)
+        self.slot: CacheSlot = CacheSlot(_EXPIRED)
 
     def start_over(self) -> None:
         """Forget what a forked child must not inherit. A token that is nowhere but in memory stays."""
@@ -229,7 +229,7 @@ class Refresher:
         if spent.refresh_token != token.refresh_token:
             self._spent.add(_digest(spent))
         self._install(token, wish.now + (monotonic() - wish.at))
-        return self.memory  # type: ignore[return-value]
+        return self.memory  # type: ignore[return-value] # ty: ignore[invalid-explicit-return]
 
     def _own_client(self) -> None:
         if self._client_owner != os.getpid():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import threading
 import weakref
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any
 
 from aries_auth.errors import LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.refresh import policy
-from aries_auth.refresh.policy import CachedToken, Use
+from aries_auth.refresh.policy import CachedToken, CacheSlot, Use
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.settings import ClientCredentials
@@ -61,7 +62,7 @@ class TokenSource:
             token_client=token_client,
             login_command=login_command,
         )
-        self.slot = self._renewal.slot
+        self.slot: CacheSlot = self._renewal.slot
         self._start_over()
         _sources.add(self)
 
@@ -194,5 +195,5 @@ def _start_over_in_child() -> None:
         source._start_over()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over_in_child)

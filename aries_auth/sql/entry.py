@@ -117,4 +117,5 @@ class SQLEntry:
         trouble = trouble or self._row.delete()
         if trouble is not None:
             raise self._store.error("deleted", trouble)
-        self._saved, self._seen, self._stored_extra = True, None, {}
+        self._saved, self._seen = True, None
+        self._stored_extra = {}

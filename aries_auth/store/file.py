@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import contextmanager, suppress
 from typing import Any, Generator, Mapping
 
@@ -13,7 +14,6 @@ from aries_auth.store.lock import exclusive_lock
 from aries_auth.store.temporary import TemporaryFile, make_folder, reason, sync_folder
 from aries_auth.token import Token
 
-_POSIX = os.name == "posix"
 _LARGEST_FILE = 4 * 1024 * 1024
 # What a reservation leaves for the tokens to come, above the keys that are kept; base64 and encryption included.
 _LONGEST_TOKENS = 16 * 1024
@@ -52,7 +52,7 @@ class FileTokenStore:
         name = os.fsdecode(path)
         if not name or "\0" in name:
             raise ConfigurationError("The path of a token file must not be empty, and can't have a NUL in it.")
-        self.path = os.path.abspath(os.path.expanduser(name))
+        self.path: str = os.path.abspath(os.path.expanduser(name))
         self.mode = mode
         self.lock_timeout = lock_timeout
         self.cipher = cipher
@@ -207,7 +207,7 @@ def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
 def _not_private(status: os.stat_result, mode: int, target: str) -> str:
     if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"
-    if not _POSIX:
+    if sys.platform == "win32":
         return ""
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}, not to you (chown it, or log in again with a file of your own)"

@@ -75,7 +75,7 @@ if sys.platform == "win32":  # pragma: no cover - the interpreters at hand prove
 
         def acquire(self) -> bool:
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=0)  # pyright: ignore[reportUnknownMemberType]
             except self._timed_out:
                 return False
             except OSError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import suppress
 
 from aries_auth.errors import StoreError
@@ -55,7 +56,7 @@ class TemporaryFile:
         self._allocated = 0
         self._owner = os.getpid()
         folder, name = os.path.split(target)
-        self.path = os.path.join(folder, f".{name}.tmp")
+        self.path: str = os.path.join(folder, f".{name}.tmp")
 
     def create(self, size: int) -> None:
         """Create the file and allocate `size` bytes; nothing happens where that was done.
@@ -71,7 +72,7 @@ class TemporaryFile:
             raise StoreError(f"The token file {self._target} can't be replaced: it is a directory.")
         try:
             self._descriptor = descriptor = self._open()
-            if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
+            if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
                 os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
             _allocate(descriptor, size)
             self._allocated = size
@@ -175,7 +176,7 @@ def _write_whole(descriptor: int, data: bytes) -> int:
 
 def sync_folder(folder: str) -> str:
     """Make what was put in place or removed there outlive a power cut; returns what fsync said where it failed."""
-    if os.name != "posix":
+    if sys.platform == "win32":
         return ""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -11,13 +11,13 @@ import time
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, Callable
 
 from aries_auth.testing.frames import Frames
 from aries_auth.testing.messages import Request, Response, json_response, nested_error
 from aries_auth.testing.service import Delivery, Service
 
-logger = logging.getLogger("aries_auth.testing")
+logger: logging.Logger = logging.getLogger("aries_auth.testing")
 
 _BACKLOG = 1024
 _LARGEST_BODY = 256 * 1024 * 1024
@@ -99,7 +99,7 @@ class Server:
 
     def _converse(self, connection: socket.socket, address: Any) -> None:
         try:
-            Handler(connection, address, self)  # type: ignore[arg-type]
+            Handler(connection, address, self)  # type: ignore[arg-type] # ty: ignore[invalid-argument-type]
         except OSError as exc:
             logger.debug("connection lost: %s", type(exc).__name__)
         finally:
@@ -114,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Server  # type: ignore[assignment]
+    close_connection: bool
+    server: Server  # type: ignore[assignment] # ty: ignore[incompatible-attribute-override]
 
     def _serve(self) -> None:
         body = self._read_body()
@@ -139,7 +140,13 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.server.service.converse(request, Frames(self.rfile, self.wfile))
 
-    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815
+    do_DELETE: Callable[[Any], None] = _serve  # noqa: N815
+    do_GET: Callable[[Any], None] = _serve  # noqa: N815
+    do_HEAD: Callable[[Any], None] = _serve  # noqa: N815
+    do_OPTIONS: Callable[[Any], None] = _serve  # noqa: N815
+    do_PATCH: Callable[[Any], None] = _serve  # noqa: N815
+    do_POST: Callable[[Any], None] = _serve  # noqa: N815
+    do_PUT: Callable[[Any], None] = _serve  # noqa: N815
 
     def _answer(self, request: Request) -> Delivery | None:
         try:
