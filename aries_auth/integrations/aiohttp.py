@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from contextvars import ContextVar
-from typing import Any, Awaitable, Callable, NamedTuple, cast
+from typing import Any, Awaitable, Callable, NamedTuple
 
 from aries_auth.api_call import resend
 from aries_auth.auth import AriesAuth
@@ -124,7 +124,7 @@ def _check_version() -> None:
         import aiohttp  # noqa: PLC0415 - no dependency: who makes a middleware has it
     except ImportError:
         raise ConfigurationError("AriesMiddleware needs aiohttp. Run: pip install 'aiohttp>=3.12'") from None
-    version = cast("str", aiohttp.__version__)
+    version: str = aiohttp.__version__
     if tuple(int(part) for part in version.split(".")[:2]) < _LOWEST:
         raise ConfigurationError(
             f"AriesMiddleware needs aiohttp 3.12 or later, which has client middlewares; {version} is installed. "
