@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import ContextManager, Protocol, TypeVar
+from typing import Callable, ContextManager, Protocol, TypeVar
 
 from aries_auth.errors import ConfigurationError, printable
 from aries_auth.settings import variable
@@ -84,9 +84,9 @@ def _fernet(keys: Secret, name: str) -> Cipher:
 C = TypeVar("C")
 
 
-def _cipher_or_none(make: type[C], key: Secret) -> C | None:
+def _cipher_or_none(make: Callable[[bytes], C], key: Secret) -> C | None:
     try:
-        return make(key.reveal().encode())  # type: ignore[call-arg]
+        return make(key.reveal().encode())
     except (TypeError, ValueError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from contextlib import suppress
 from functools import lru_cache
@@ -217,11 +218,12 @@ def _start_over_in_child() -> None:
     # what the interpreter's end may drop all the same goes nowhere.
     for connection in _held:
         with suppress(Exception):
-            socket = connection.connection.driver_connection.fileno()  # type: ignore[union-attr]
+            driver_connection: Any = connection.connection.driver_connection
+            socket = driver_connection.fileno()
             nowhere = os.open(os.devnull, os.O_RDWR)
             os.dup2(nowhere, socket)
             os.close(nowhere)
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over_in_child)

@@ -74,7 +74,7 @@ class SQLTokenStore:
         self.table = table
         _ = self._rows  # refuses a malformed name
         self.cipher = cipher
-        self.lock_timeout = check_seconds("lock_timeout", lock_timeout, zero=True)
+        self.lock_timeout: float = check_seconds("lock_timeout", lock_timeout, zero=True)
 
     @staticmethod
     def create_table(engine_or_url: Engine | URL | str, *, table: str = TABLE) -> None:

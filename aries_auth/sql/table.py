@@ -66,8 +66,8 @@ class _Unshown(str):
 class Document(TypeDecorator[Secret]):
     """The document as a `Secret` on our side: in no log of statements or rows."""
 
-    impl = Text
-    cache_ok = True
+    impl: Any = Text
+    cache_ok: bool | None = True
 
     def load_dialect_impl(self, dialect: Any) -> Any:
         """TEXT, which in MySQL ends at 64 KB."""

@@ -5,7 +5,7 @@ A client of the caller's own class may be in use elsewhere at the same time, so 
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 
 def can_have_twin(original: object) -> bool:
@@ -15,6 +15,6 @@ def can_have_twin(original: object) -> bool:
 
 def twin(original: Any) -> Any:
     """The twin. (requests' own copies drop what a subclass has added.)"""
-    other = object.__new__(cast("type[Any]", type(original)))
+    other = object.__new__(type(original))
     other.__dict__.update(original.__dict__)
     return other
