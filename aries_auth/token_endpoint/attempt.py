@@ -17,7 +17,6 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple
 import httpx
 import requests
 from urllib3 import HTTPResponse
-from urllib3.exceptions import NewConnectionError
 
 from aries_auth.errors import printable
 from aries_auth.token_endpoint import protocol
@@ -46,9 +45,9 @@ class Attempt(NamedTuple):
 
 def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
     """Send the request once, with `client` or else with `library`; reads of the answer take `seconds` at most."""
-    send = _with_requests if library == "requests" else functools.partial(_with_httpx, _module(library))
+    send = _with_requests if library in ("requests", "niquests") else _with_httpx
     try:
-        return send(request, client, seconds)
+        return send(_module(library), request, client, seconds)
     except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
         return _classified(exc, request)
 
@@ -67,6 +66,12 @@ def drop_inherited_connections(client: Any) -> None:
 
 
 def _module(library: str) -> Any:
+    if library == "requests":
+        return requests
+    if library == "niquests":
+        import niquests  # noqa: PLC0415 - no dependency, as httpx2
+
+        return niquests
     if library == "httpx2":
         import httpx2  # noqa: PLC0415 - no dependency: here only when the caller uses it
 
@@ -94,14 +99,14 @@ def _version() -> str:
         return "0"
 
 
-def _with_requests(request: TokenRequest, client: requests.Session | None, seconds: float) -> Attempt:
-    session = requests.Session() if client is None else client
+def _with_requests(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
+    session = module.Session() if client is None else client
     try:
         with closing(
             session.post(
                 request.url,
                 json=dict(request.body),
-                headers=_headers("requests", requests.__version__),
+                headers=_headers(module.__name__, module.__version__),
                 auth=_without_authorization,
                 hooks={"response": _without_location},
                 verify=session.verify,  # else $REQUESTS_CA_BUNDLE would win over what the caller set
@@ -206,15 +211,15 @@ def _classified(exc: Exception, request: TokenRequest) -> Attempt:
     causes = list(_causes(exc))
     if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
         return Attempt(fault=f"its certificate is not trusted ({fault})", unsent=True, retryable=False)
-    if isinstance(exc, requests.ConnectionError):
+    requests_like = _requests_like(exc)
+    if isinstance(exc, requests_like.ConnectionError):
         # Not by the name ProxyError: urllib3 1.26 calls any broken connection so, where there is a proxy.
         unsent = type(exc).__name__ in _NEVER_MADE or any(
-            isinstance(cause, NewConnectionError) or str(cause).startswith("Tunnel connection failed")
-            for cause in causes
+            _is_new_connection_error(cause) or str(cause).startswith("Tunnel connection failed") for cause in causes
         )
         return Attempt(fault=fault, unsent=unsent)
-    if isinstance(exc, requests.RequestException):
-        later = (requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.RetryError)
+    if isinstance(exc, requests_like.RequestException):
+        later = (requests_like.Timeout, requests_like.ChunkedEncodingError, requests_like.RetryError)
         return Attempt(fault=fault, retryable=isinstance(exc, later))
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
         return Attempt(fault=fault, unsent=True)
@@ -223,6 +228,18 @@ def _classified(exc: Exception, request: TokenRequest) -> Attempt:
         return Attempt(Answer(status, {}, b""))
     bases = {base.__name__ for base in type(exc).__mro__}
     return Attempt(fault=fault, retryable=bool(bases & {"TimeoutException", "NetworkError", "RemoteProtocolError"}))
+
+
+def _requests_like(exc: Exception) -> Any:
+    """The exceptions of the library that raised this one: niquests' have requests' names, and not its classes."""
+    if any(base.__module__.partition(".")[0] == "niquests" for base in type(exc).__mro__):
+        return _module("niquests").exceptions
+    return requests.exceptions
+
+
+def _is_new_connection_error(cause: BaseException) -> bool:
+    # By its name: niquests has a urllib3 of its own.
+    return any(base.__name__ == "NewConnectionError" for base in type(cause).__mro__)
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
