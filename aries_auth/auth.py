@@ -12,7 +12,7 @@ import requests
 import requests.auth
 
 from aries_auth import settings
-from aries_auth.api_call import resend
+from aries_auth.api_call import niquests, resend
 from aries_auth.api_call.body import position_of_body
 from aries_auth.api_call.calls import Calls
 from aries_auth.api_call.origins import Origins
@@ -148,8 +148,12 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
     def __call__(self, r: _Request) -> _Request:
         """Put the token on a request of requests, and look at its answer."""
         if not isinstance(r, requests.PreparedRequest):
+            if niquests.is_prepared_request(r):
+                ready = self._ready or self._prepare()
+                authorized: _Request = niquests.Call(ready.source, ready.origins).authorize(r)
+                return authorized
             raise TypeError(
-                f"AriesAuth authorizes requests of requests, httpx and httpx2, not a {type(r).__module__}."
+                f"AriesAuth authorizes requests of requests, niquests, httpx and httpx2, not a {type(r).__module__}."
                 f"{type(r).__name__}. For other libraries send 'Authorization: Bearer ' + auth.get_token(), or "
                 "await auth.get_token_async()."
             )

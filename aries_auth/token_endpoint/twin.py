@@ -15,6 +15,6 @@ def can_have_twin(original: object) -> bool:
 
 def twin(original: Any) -> Any:
     """The twin. (requests' own copies drop what a subclass has added.)"""
-    other = object.__new__(type(original))
+    other: Any = object.__new__(original.__class__)
     other.__dict__.update(original.__dict__)
     return other

@@ -61,7 +61,7 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
     if not can_have_twin(client):
         return False
     try:
-        adapter: Any = type(client.get_adapter(url))
+        adapter = client.get_adapter(url).__class__
         return bool(adapter.send is module.adapters.HTTPAdapter.send)
     except Exception:  # noqa: BLE001 - the attempt itself will say it
         return False

@@ -45,6 +45,28 @@ async def with_async_client(module: Any, auth: Any, url: str, method: str = "GET
     return Answer(response.status_code, response)
 
 
+def with_niquests(auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+    import niquests
+
+    if "content" in options:
+        options["data"] = options.pop("content")
+    with niquests.Session() as session:
+        session.trust_env = False
+        response = session.request(method, url, auth=auth, timeout=20, **options)
+    return Answer(response.status_code, response)
+
+
+async def with_async_niquests(auth: Any, url: str, method: str = "GET", **options: Any) -> Answer:
+    import niquests
+
+    if "content" in options:
+        options["data"] = options.pop("content")
+    async with niquests.AsyncSession() as session:
+        session.trust_env = False
+        response = await session.request(method, url, auth=auth, timeout=20, **options)
+    return Answer(response.status_code, response)
+
+
 class Read:
     """What came of a call of aiohttp, read while its session was open."""
 
@@ -76,6 +98,8 @@ LIBRARIES = {
     "trio": "httpx",
     "httpx2": "httpx2",
     "httpx2-asyncio": "httpx2",
+    "niquests": "niquests",
+    "niquests-asyncio": "niquests",
     "aiohttp": "httpx",
 }
 
@@ -83,6 +107,11 @@ LIBRARIES = {
 def caller(library: str) -> Caller:
     if library == "requests":
         return with_requests
+    if library.startswith("niquests"):
+        pytest.importorskip("niquests", minversion="3.14", reason="needs niquests 3.14")
+        if library == "niquests":
+            return with_niquests
+        return lambda auth, url, method="GET", **options: asyncio.run(with_async_niquests(auth, url, method, **options))
     if library == "aiohttp":
         pytest.importorskip("aiohttp", minversion="3.12", reason="needs aiohttp 3.12")
         return lambda auth, url, method="GET", **options: asyncio.run(with_aiohttp(auth, url, method, **options))
