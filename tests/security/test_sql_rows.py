@@ -99,7 +99,7 @@ def test_a_planted_plain_row_is_not_made_to_look_genuine(table: Table) -> None:
     table.store("alice", None).save(BOB)
     before = table.document("alice")
     for act in (store.load, lambda: rekey(store, CIPHER)):
-        with pytest.raises(StoreError, match="not encrypted: .*--encrypt-plain"):
+        with pytest.raises(StoreError, match=r"not encrypted: .*--encrypt-plain"):
             act()
     assert table.document("alice") == before
     assert rekey(store, CIPHER, encrypt_plain=True) == BOB
