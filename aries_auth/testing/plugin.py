@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Generator, Iterator
 
 import pytest
 
@@ -25,7 +25,7 @@ def aries_sandbox_server() -> Iterator[AriesSandbox]:
 
 
 @contextmanager
-def _no_proxy() -> Iterator[None]:
+def _no_proxy() -> Generator[None, None, None]:
     """Adds this machine to ``NO_PROXY``: calls to the sandbox must not go to a company's proxy."""
     with pytest.MonkeyPatch.context() as patch:
         # Both spellings, with the same value: programs differ in which they look at first.

@@ -5,7 +5,7 @@ A client of the caller's own class may be in use elsewhere at the same time, so 
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 
 def can_have_twin(original: object) -> bool:
@@ -13,8 +13,8 @@ def can_have_twin(original: object) -> bool:
     return hasattr(original, "__dict__") and not hasattr(original, "__del__")
 
 
-def twin(original: Any) -> Any:
+def twin(original: object) -> Any:
     """The twin. (requests' own copies drop what a subclass has added.)"""
-    other = object.__new__(cast("type[Any]", type(original)))
-    other.__dict__.update(original.__dict__)
+    other = object.__new__(type(original))
+    vars(other).update(vars(original))
     return other
