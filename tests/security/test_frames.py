@@ -265,7 +265,8 @@ class TestPrinters:
 
                 def header(tmp_path):
                     store = FileTokenStore(tmp_path / "token.json")
-                    store.save(Token("".join(("{TOKEN[:40]}", "{TOKEN[40:]}")), expires_at=time.time() + 3600, client_id="c"))
+                    token = "".join(("{TOKEN[:40]}", "{TOKEN[40:]}"))
+                    store.save(Token(token, expires_at=time.time() + 3600, client_id="c"))
                     auth = AriesAuth("c", "s", "http://127.0.0.1/", store=store)
                     return requests.Request("GET", "https://api.aries.com/v1/x", auth=auth).prepare().headers
 
