@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Protocol, Sequence, TypeVar
 
 import httpx
 import requests
 import requests.auth
 
 from aries_auth import settings
-from aries_auth.api_call import resend
+from aries_auth.api_call import niquests, resend
 from aries_auth.api_call.body import position_of_body
 from aries_auth.api_call.calls import Calls
 from aries_auth.api_call.origins import Origins
@@ -32,15 +32,30 @@ except ImportError:
     httpx2 = httpx  # type: ignore[misc]
 
 if TYPE_CHECKING:
-    _Bases = (httpx.Auth,)
+    from httpx import Auth as _HttpxAuth  # one known class: with a base that checkers can't see, every name passes
+elif httpx2 is httpx:
+    _HttpxAuth = httpx.Auth
 else:
-    _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
+
+    class _HttpxAuth(httpx.Auth, httpx2.Auth):
+        """What the clients of both know."""
+
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
 
 
-class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
+class _HasHeaders(Protocol):
+    @property
+    def headers(self) -> Any: ...
+
+
+# What `__call__` takes, for type checkers: httpx2's clients take an object that isn't their own `Auth` if it can be
+# called with their request. At run time they know it by its class, and call it never.
+_Request = TypeVar("_Request", bound=_HasHeaders)
+
+
+class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
     """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, httpx or httpx2.
 
     The constructor does no I/O. Parameters left out are looked up when they are first needed.
@@ -130,11 +145,15 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     # requests
 
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, r: _Request) -> _Request:
         """Put the token on a request of requests, and look at its answer."""
-        if not isinstance(r, requests.PreparedRequest):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(r, requests.PreparedRequest):
+            if niquests.is_prepared_request(r):
+                ready = self._ready or self._prepare()
+                authorized: _Request = niquests.Call(ready.source, ready.origins).authorize(r)
+                return authorized
             raise TypeError(
-                f"AriesAuth authorizes requests of requests, httpx and httpx2, not a {type(r).__module__}."
+                f"AriesAuth authorizes requests of requests, niquests, httpx and httpx2, not a {type(r).__module__}."
                 f"{type(r).__name__}. For other libraries send 'Authorization: Bearer ' + auth.get_token(), or "
                 "await auth.get_token_async()."
             )
@@ -246,8 +265,9 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         )
         ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
-        self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
-        return ready
+        first: Calls = self.__dict__.setdefault(_FIRST_READY, ready)
+        self._ready = first
+        return first
 
     def __getstate__(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         if self._token_client is not None and not isinstance(self._token_client, requests.Session):

@@ -53,9 +53,7 @@ def test_the_fixtures_need_no_conftest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("not_for", ["", "intranet.example"])
-def test_the_fixtures_work_where_a_proxy_is_set_and_no_exception_for_this_machine(
-    tmp_path: Path, not_for: str
-) -> None:
+def test_the_fixtures_work_where_a_proxy_is_set_and_no_exception_for_this_machine(tmp_path: Path, not_for: str) -> None:
     (tmp_path / "test_project.py").write_text(
         PROJECT
         + """

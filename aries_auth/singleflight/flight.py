@@ -129,7 +129,7 @@ class Flight(Generic[T]):
         """What the work returned; raises what it raised, each waiter an exception of its own."""
         error = self._error
         if error is None:
-            return self._result  # type: ignore[return-value]
+            return self._result  # type: ignore[return-value] # ty: ignore[invalid-explicit-return]
         if isinstance(error, AriesAuthError):
             # One object raised in many threads would collect all their frames in its traceback.
             raise copy.copy(error) from error.__cause__
@@ -165,7 +165,8 @@ class Flight(Generic[T]):
         self._result, self._error = result, error
         with self._lock:
             self._done = True
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks = self._callbacks
+            self._callbacks = []
         for callback in callbacks:
             # The waiter's loop may have ended meanwhile; trio's error for that is a RuntimeError, too.
             with suppress(RuntimeError):
@@ -260,5 +261,5 @@ def _start_over() -> None:
     _pool.__init__()  # type: ignore[misc]
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over)

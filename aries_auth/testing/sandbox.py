@@ -77,8 +77,9 @@ class AriesSandbox:
             access_token_lifetime, refresh_token_lifetime, code_lifetime, rotate=rotate, expires_in=expires_in
         )
         client = Client(client_id, client_secret or secrets.token_urlsafe(24), redirect_uris)
-        self.client_id, self.client_secret = client.client_id, client.client_secret
-        self.redirect_uri = redirect_uris[0]
+        self.client_id: str = client.client_id
+        self.client_secret: str = client.client_secret
+        self.redirect_uri: str = redirect_uris[0]
         self._grants = Grants(replace(self._original), clock)
         self._service = Service(client, self._grants)
         self._host = host

@@ -44,9 +44,9 @@ def library_of(client: object, default: str) -> str:
 
 
 def type_library(thing: object) -> str | None:
-    """``requests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
+    """``requests``, ``niquests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
     name = type(thing).__module__.partition(".")[0]
-    return name if name in ("requests", "httpx", "httpx2") else None
+    return name if name in ("requests", "niquests", "httpx", "httpx2") else None
 
 
 def library_of_request(request: object) -> str:
