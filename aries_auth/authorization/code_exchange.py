@@ -46,7 +46,7 @@ class CodeExchange:
         Raises:
             AriesAuthError: it can't be done. Where the store is at fault, the code was not sent.
         """
-        credentials = self.client.credentials(None)
+        credentials = self.client.credentials(None, self.store)
         if self.store is None:
             return self._send(credentials, flight)
         with locked_in_slices(self.store, should_stop=flight.should_stop) as entry:

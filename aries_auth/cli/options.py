@@ -31,9 +31,9 @@ def find_grant(profile: str | None, store: str | None) -> Grant:
     Raises:
         ConfigurationError: a name, URL or key is none, or what it needs is not installed.
     """
-    from aries_auth.cli.stores import find_store  # noqa: PLC0415
+    from aries_auth.settings.stores import choose_store  # noqa: PLC0415
 
-    return Grant(*find_store(profile, store))
+    return Grant(*choose_store(profile, store, urls=True)[:2])
 
 
 def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

@@ -144,14 +144,14 @@ def show_all(store: str | None, *, as_json: bool) -> None:
     import json  # noqa: PLC0415
 
     from aries_auth.cli.options import Grant  # noqa: PLC0415
-    from aries_auth.cli.stores import every_store  # noqa: PLC0415
     from aries_auth.errors import StoreError  # noqa: PLC0415
+    from aries_auth.settings.stores import every_store  # noqa: PLC0415
 
     reports: list[Report] = []
     unreadable, now = 0, time.time()
     for found in every_store(store):
         try:
-            reports.append(Report(Grant(*found), found.store.load(), now))
+            reports.append(Report(Grant(found.store, found.profile), found.store.load(), now))
         except StoreError as exc:
             unreadable += 1
             say(str(exc), color="red")

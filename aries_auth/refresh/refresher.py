@@ -209,7 +209,7 @@ class Refresher:
         self, wish: RefreshRequest, flight: Flight[CachedToken], entry: StoreEntry, lock: ExitStack
     ) -> CachedToken:
         spent = self._refreshable(wish)
-        credentials = self._client.credentials(spent)
+        credentials = self._client.credentials(spent, self._store)
         entry.reserve()
         request = protocol.refresh_request(self._token_url, credentials, Secret(spent.refresh_token or ""))
         self._own_client()

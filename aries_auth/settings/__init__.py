@@ -6,8 +6,8 @@ variable counts as unset.
 
 from __future__ import annotations
 
-from aries_auth.settings.credentials import ClientCredentials, ClientSecret, SecretSource
-from aries_auth.settings.stores import check_profile, login_command, profile_name, resolve_store
+from aries_auth.settings.credentials import ClientCredentials, ClientSecret, SecretSource, SecretState
+from aries_auth.settings.stores import StoreChoice, choose_store, login_command, profile_name, resolve_store
 from aries_auth.settings.urls import (
     DEFAULT_PORTS,
     Origin,
@@ -21,8 +21,9 @@ from aries_auth.settings.urls import (
     request_origin,
     token_url,
 )
-from aries_auth.settings.values import check_text, missing, variable
+from aries_auth.settings.values import advised, check_text, flag_variable, missing, variable
 from aries_auth.singleflight.clock import check_seconds
+from aries_auth.store import check_profile
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -30,6 +31,9 @@ __all__ = [
     "ClientSecret",
     "Origin",
     "SecretSource",
+    "SecretState",
+    "StoreChoice",
+    "advised",
     "api_origins",
     "authorize_url",
     "check_endpoint",
@@ -37,6 +41,8 @@ __all__ = [
     "check_redirect_uri",
     "check_seconds",
     "check_text",
+    "choose_store",
+    "flag_variable",
     "is_loopback",
     "login_command",
     "missing",

@@ -30,23 +30,37 @@ class Origin(NamedTuple):
         return (f"{self.scheme}://{host}/", explicit) if self.port == DEFAULT_PORTS[self.scheme] else (explicit,)
 
 
-def check_redirect_uri(uri: object) -> str:
-    """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment; else ConfigurationError."""
+def check_redirect_uri(uri: object, name: str = "The redirect URI") -> str:
+    """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment.
+
+    Args:
+        uri: what was given.
+        name: how messages call it: a variable, if it comes from one.
+
+    Raises:
+        ConfigurationError: it is none.
+        InsecureTransportError: it is plain http and no loopback address: the code would cross the network in the clear.
+    """
     shown = printable(repr(uri))
     if not isinstance(uri, str) or uri != uri.strip() or not uri.isprintable() or " " in uri:
-        raise ConfigurationError(f"The redirect URI {shown} is no URL.")
+        raise ConfigurationError(f"{name} {shown} is no URL.")
     try:
         parts = urlsplit(uri)
         port = parts.port
     except ValueError:
-        raise ConfigurationError(f"The redirect URI {shown} is no URL.") from None
+        raise ConfigurationError(f"{name} {shown} is no URL.") from None
     # "localhost:8000/callback" has a scheme, too, by the letter.
     is_http = parts.scheme in DEFAULT_PORTS
     has_place = parts.hostname and port != 0 if is_http else parts.netloc or parts.path.startswith("/")
     if not parts.scheme or not has_place:
-        raise ConfigurationError(f"The redirect URI {shown} must be absolute, with scheme and host.")
+        raise ConfigurationError(f"{name} {shown} must be absolute, with scheme and host.")
     if "#" in uri:
-        raise ConfigurationError(f"The redirect URI {shown} must not have a fragment (RFC 6749 section 3.1.2).")
+        raise ConfigurationError(f"{name} {shown} must not have a fragment (RFC 6749 section 3.1.2).")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise InsecureTransportError(
+            f"{name} is {shown}: plain http would show the authorization code to the network. Register an https "
+            "address, or a loopback one such as http://127.0.0.1:8765/callback."
+        )
     return uri
 
 
@@ -98,19 +112,19 @@ def request_origin(url: object) -> Origin | None:
     return Origin(parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
-def parse_origins(origins: object) -> tuple[Origin, ...]:
+def parse_origins(origins: object, name: str = "api_origins") -> tuple[Origin, ...]:
     """`api_origins`, checked (raises as `origin_of_url` does)."""
     if isinstance(origins, (str, bytes)) or not isinstance(origins, Sequence) or not origins:
-        raise ConfigurationError("api_origins must be a list of origins such as ['https://api.aries.com'].")
-    return tuple(_origin(entry) for entry in cast("Sequence[object]", origins))
+        raise ConfigurationError(f"{name} must be a list of origins such as ['https://api.aries.com'].")
+    return tuple(_origin(entry, name) for entry in cast("Sequence[object]", origins))
 
 
-def _origin(entry: object) -> Origin:
-    origin = origin_of_url("An entry of api_origins", entry)
+def _origin(entry: object, name: str) -> Origin:
+    origin = origin_of_url(f"An entry of {name}", entry)
     parts = urlsplit(str(entry))
     if parts.path not in ("", "/") or parts.query:
         shown = printable(repr(entry))
-        raise ConfigurationError(f"{shown} in api_origins has more than scheme, host and port: leave out the rest.")
+        raise ConfigurationError(f"{shown} in {name} has more than scheme, host and port: leave out the rest.")
     return origin
 
 
@@ -129,4 +143,6 @@ def api_origins(given: tuple[Origin, ...] | None) -> tuple[Origin, ...]:
     if given is not None:
         return given
     listed = variable("ARIES_API_ORIGINS")
-    return parse_origins([part.strip() for part in listed.split(",") if part.strip()] if listed else [API_ORIGIN])
+    if listed is None:
+        return parse_origins([API_ORIGIN])
+    return parse_origins([part.strip() for part in listed.split(",") if part.strip()], "$ARIES_API_ORIGINS")

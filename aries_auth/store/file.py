@@ -10,6 +10,7 @@ from typing import Any, Generator, Mapping
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.store.document import Cipher, decode, encode
 from aries_auth.store.lock import exclusive_lock
+from aries_auth.store.profile import check_profile
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.store.temporary import TemporaryFile, make_folder, reason, sync_folder
 from aries_auth.token import Token
@@ -57,6 +58,15 @@ class FileTokenStore:
         self.mode = mode
         self.lock_timeout = lock_timeout
         self.cipher = cipher
+
+    @classmethod
+    def for_profile(cls, profile: str, cipher: Cipher | None = None) -> FileTokenStore:
+        """The store of a profile, in the user's data folder.
+
+        Raises:
+            ConfigurationError: it is no profile name.
+        """
+        return cls(profile_path(check_profile(profile)), cipher=cipher)
 
     def load(self) -> Token | None:
         """The stored token, or None where there is no file. Takes no lock, since files are replaced whole.
