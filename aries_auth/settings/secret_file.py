@@ -7,7 +7,6 @@ import stat
 from functools import lru_cache
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.log import logger
 from aries_auth.token import Secret
 
 _LARGEST = 64 * 1024
@@ -66,6 +65,8 @@ def _read(path: str) -> tuple[Secret, str]:
 
 @lru_cache(maxsize=64)  # once for each file of a process
 def _warn(path: str, mode: int) -> None:
+    from aries_auth.log import logger  # noqa: PLC0415 - the command's quick ways do without logging
+
     logger.warning(
         "Others on this computer may read the secret in %s (mode %04o); run: chmod 600 %s",
         printable(path),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 
 SHELLS = ("posix", "powershell", "cmd")
 
@@ -16,7 +15,7 @@ _AMBIGUOUS = re.compile(r"[\"%$`!^&|<>\r\n]")
 def quoted(text: str, *, windows: bool | None = None) -> str | None:
     """The text as one argument; on Windows as cmd.exe and PowerShell both read it, or None if no spelling does."""
     if not (os.name == "nt" if windows is None else windows):
-        return shlex.quote(text)
+        return _posix(text)
     if _PLAIN.match(text):
         return text
     return None if _AMBIGUOUS.search(text) else f'"{text}"'
@@ -38,4 +37,10 @@ def assignment(shell: str, name: str, value: str) -> str:
         return f"$env:{name} = '{doubled}'"
     if shell == "cmd":
         return f'set "{name}={value}"'
-    return f"export {name}={shlex.quote(value)}"
+    return f"export {name}={_posix(value)}"
+
+
+def _posix(text: str) -> str:
+    import shlex  # noqa: PLC0415 - the command's quick ways do without
+
+    return shlex.quote(text)
