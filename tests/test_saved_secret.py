@@ -186,10 +186,10 @@ def foreign_link(path: Path) -> None:
         (empty, "aries-auth login --save-secret"),
         (newer, "newer aries-auth"),
         (without_secret, "aries-auth login --save-secret"),
-        (dangling, "Remove it"),
-        (a_pipe, "Remove it"),
+        (dangling, "emove it"),
+        (a_pipe, "emove it"),
         pytest.param(foreign, "chown", marks=as_root),
-        pytest.param(foreign_link, "Remove it", marks=as_root),
+        pytest.param(foreign_link, "emove it", marks=as_root),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -945,19 +945,6 @@ def test_what_only_looks_like_a_device_is_a_profile(name: str) -> None:
     assert FileTokenStore.for_profile(name).path == profile_path(name)
 
 
-@pytest.mark.parametrize("system", ["darwin", "win32"])
-def test_profiles_that_differ_in_case_alone_are_refused_where_they_would_be_one_file(
-    system: str, environment: pytest.MonkeyPatch
-) -> None:
-    import sys
-
-    FileTokenStore.for_profile("Paper").save(Token("a"))
-    environment.setattr(sys, "platform", system)
-    with pytest.raises(ConfigurationError, match="'paper' and profile 'Paper'"):
-        settings.resolve_store("paper", None)
-    assert settings.resolve_store("Paper", None).load() is not None
-
-
 # A secret file
 
 

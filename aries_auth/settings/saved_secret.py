@@ -9,26 +9,23 @@ from __future__ import annotations
 import base64
 import json
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, cast
 
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
-from aries_auth.settings.shell import quoted
 from aries_auth.store import FileTokenStore, TokenStore, store_name
-from aries_auth.store.temporary import TemporaryFile, make_folder, reason, sync_folder
+from aries_auth.store.durable import sync_folder
+from aries_auth.store.path import reason, resolve
+from aries_auth.store.private import read_private
+from aries_auth.store.temporary import TemporaryFile, make_folder, remove
 from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
 
-_LARGEST = 64 * 1024
-_FLAGS = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
-)
 _AGAIN = "To save it anew, run: aries-auth login --save-secret"
-_REMOVE = "Remove it, then run: aries-auth login --save-secret"
+_REMOVE = "You can also remove it and run: aries-auth login --save-secret"
 
 
 class SavedSecret(NamedTuple):
@@ -140,15 +137,13 @@ def delete(store: TokenStore) -> bool:
         fault = keyrings.remove(path)
         if fault:
             raise ConfigurationError(f"The client secret of {path} could not be removed from the keyring: {fault}.")
+    target = resolve(path).path
     with store.locked():
-        target = Path(os.path.realpath(path))
         try:
-            target.unlink()
-        except FileNotFoundError:
-            pass
+            remove(target)
         except OSError as exc:
             raise StoreError(f"{target} can't be removed: {reason(exc)}.") from exc
-        sync_folder(str(target.parent))
+        sync_folder(str(Path(target).parent))
     return True
 
 
@@ -159,7 +154,7 @@ def _quietly(store: FileTokenStore) -> SavedSecret | None:
 
 
 def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
-    target = os.path.realpath(path)
+    target = resolve(path).path
     make_folder(str(Path(target).parent))
     temporary = TemporaryFile(target, store.mode)
     try:
@@ -173,10 +168,14 @@ def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
 
 
 def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
-    raw, fault = _read_private(path, store.mode)
+    try:
+        raw, fault = read_private(resolve(path).path, store.mode)
+    except StoreError as exc:  # a link that is not to be followed
+        return None, f"{str(exc).rstrip('.')}. {_REMOVE}"
     if raw is None:
-        return None, fault
-    document, fault = _object(raw)
+        return None, fault and f"{fault}. {_REMOVE}"
+    document, fault = _object(Secret(raw.decode("latin-1")))
+    raw = None
     if document is not None and "ciphertext" in document:
         document, fault = _decrypted(document, store)
     elif document is not None and store.cipher is not None and "client_secret" in document:
@@ -191,52 +190,6 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
     if secret is None and document.get("kept_in") == KEYRING:
         return SavedSecret(client_id, None), ""
     return None, f"there is no secret in it. {_AGAIN}"
-
-
-def _read_private(path: str, mode: int) -> tuple[Secret | None, str]:
-    """The content of a file that this user alone may read; None and no fault if there is none."""
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
-                return (
-                    None,
-                    f"it is a symbolic link of user {status.st_uid}. {_REMOVE}",
-                )
-            if not Path(path).exists():
-                return None, f"it is a symbolic link to nothing. {_REMOVE}"
-            path = os.path.realpath(path)
-        descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError:
-        return None, ""
-    except OSError as exc:
-        return None, f"{reason(exc)}. {_AGAIN}"
-    try:
-        status = os.fstat(descriptor)
-        fault = _not_private(status, mode, path)
-        return (None, fault) if fault else (Secret(os.read(descriptor, _LARGEST).decode("latin-1")), "")
-    except OSError as exc:
-        return None, reason(exc)
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
-
-
-def _not_private(status: os.stat_result, mode: int, path: str) -> str:
-    if not stat.S_ISREG(status.st_mode):
-        return f"it is no regular file. {_REMOVE}"
-    if os.name != "posix":
-        return ""
-    argument = quoted(path)
-    if status.st_uid != os.geteuid():
-        return f"it belongs to user {status.st_uid}, not to you; run: sudo chown {os.geteuid()} {argument}"
-    bits = stat.S_IMODE(status.st_mode)
-    if bits & ~mode:
-        return (
-            f"others may have access to it (mode {bits:04o}); run: chmod {mode:o} {argument}, and renew the secret in "
-            "the Client Center if somebody may have read it"
-        )
-    return ""
 
 
 def _object(raw: Secret) -> tuple[Mapping[str, Any] | None, str]:

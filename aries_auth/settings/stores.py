@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
@@ -44,7 +43,10 @@ def profile_name(given: str | None) -> str:
     if given:
         return check_profile(given)
     named = variable(_PROFILE)
-    return "default" if named is None else check_profile(named, f"${_PROFILE}")
+    try:
+        return check_profile("default" if named is None else named)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"${_PROFILE}: {exc}") from None
 
 
 def choose_store(
@@ -129,25 +131,7 @@ def _file(path: str | os.PathLike[str]) -> FileTokenStore:
 
 
 def _profile_file(name: str) -> FileTokenStore:
-    path = profile_path(name)
-    twin = _twin(path) if sys.platform in ("win32", "darwin") else None
-    if twin is not None:
-        raise ConfigurationError(
-            f"Profile {name!r} and profile {twin!r}, which exists, differ in case alone, and this system would keep "
-            "both in one file. Use another name."
-        )
-    return _file(path)
-
-
-def _twin(path: str) -> str | None:
-    """The profile whose file would be the same where names are compared without case; None if there is none."""
-    folder, name = os.path.split(path)
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names alone
-    except OSError:
-        return None
-    same = [each for each in names if each.lower() == name.lower()]
-    return same[0][: -len(".json")] if same and name not in same else None
+    return FileTokenStore.for_profile(name, mode=_mode(), cipher=cipher_of_settings())
 
 
 def _mode() -> int:

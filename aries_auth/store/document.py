@@ -9,6 +9,7 @@ from typing import Any, Mapping, Protocol, cast
 from aries_auth.errors import StoreError
 from aries_auth.token import VERSION, Secret, Token, document_fault
 
+_SIGNATURE = b"\xef\xbb\xbf"  # which editors of Windows write before UTF-8
 _REKEY = "`aries-auth rekey` encrypts a plain store and moves an encrypted one to the newest key"
 
 
@@ -100,6 +101,7 @@ def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str
 
 
 def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
+    raw = raw[len(_SIGNATURE) :] if raw.startswith(_SIGNATURE) else raw
     if not raw.strip():
         return None, "it is empty"
     try:
