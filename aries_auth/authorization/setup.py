@@ -23,9 +23,9 @@ from aries_auth.authorization.sockets import loopback_authority
 from aries_auth.authorization.talk import NoAnswer, Talk
 from aries_auth.authorization.waiting import locked_with_notice
 from aries_auth.errors import AuthorizationError, ConfigurationError
-from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, report, saved_secret
+from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, saved_secret
+from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
-from aries_auth.terminal import in_words
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.protocol import join_scope
 
@@ -192,7 +192,7 @@ def _ask(
 
 def _serves(stored: Token | None, request: LoginRequest, choice: StoreChoice, source: SecretSource) -> bool:
     """Whether no login is needed: calls work, for this client, with the scopes asked for."""
-    if stored is None or not report.report_of(stored, choice, secret=source).serves:
+    if stored is None or not report_of(stored, choice, secret=source).serves:
         return False
     for given, known in ((request.client_id, stored.client_id), (request.redirect_uri, stored.redirect_uri)):
         if given is not None and known is not None and given != known:
@@ -279,24 +279,6 @@ def _report(token: Token | None, choice: StoreChoice, talk: Talk) -> None:
         return
     whose = f"client {token.client_id}" + (f", profile {choice.profile}" if choice.profile else "")
     talk.say(f"Logged in: {whose}; {lifetimes(token, time.time())}. The token is in {store_name(choice.store)}.")
-
-
-def lifetimes(token: Token, now: float) -> str:
-    """How long both tokens can be used, as part of a sentence."""
-    access = _until(token.expires_at, now)
-    if token.refresh_token is None:
-        return f"the access token {access}; there is no refresh token"
-    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
-
-
-def _until(instant: float | None, now: float) -> str:
-    if instant is None:
-        return "has no known end"
-    try:
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
-    except (OverflowError, ValueError, OSError):
-        return "has no end that a calendar knows"
-    return f"is good until {at} ({in_words(instant - now)})"
 
 
 def _show(link: str, where: str, talk: Talk, *, open_browser: bool) -> None:

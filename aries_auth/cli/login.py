@@ -94,9 +94,10 @@ def login(
     login saved. Else it is asked for without echo. It is never an option, since other users can see those.
     """
     show_trouble()
-    from aries_auth.authorization.setup import LoginRequest, lifetimes, log_in  # noqa: PLC0415
+    from aries_auth.authorization.setup import LoginRequest, log_in  # noqa: PLC0415
     from aries_auth.authorization.talk import Talk  # noqa: PLC0415
     from aries_auth.cli.console import PREFIX  # noqa: PLC0415
+    from aries_auth.settings.report import lifetimes  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     grant = find_grant(profile, store)

@@ -56,8 +56,8 @@ def _fresh(grant: Grant) -> Token | None:
 def refresh(profile: str | None, store: str | None) -> None:
     """Refresh the access token now, however long the old one would live."""
     show_trouble()
-    from aries_auth.authorization.setup import lifetimes  # noqa: PLC0415
     from aries_auth.cli.waiting import notice  # noqa: PLC0415
+    from aries_auth.settings.report import lifetimes  # noqa: PLC0415
 
     grant = find_grant(profile, store)
     with notice(grant.store):

@@ -111,6 +111,24 @@ def report_of(
     return Report(choice.profile, store_name(choice.store), command, token, state, time.time() if now is None else now)
 
 
+def lifetimes(token: Token, now: float) -> str:
+    """How long both tokens can be used, as part of a sentence."""
+    access = _until(token.expires_at, now)
+    if token.refresh_token is None:
+        return f"the access token {access}; there is no refresh token"
+    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
+
+
+def _until(instant: float | None, now: float) -> str:
+    if instant is None:
+        return "has no known end"
+    try:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
+    except (OverflowError, ValueError, OSError):
+        return "has no end that a calendar knows"
+    return f"is good until {at} ({in_words(instant - now)})"
+
+
 def table(
     token: Token | None,
     profile: str | None,

@@ -146,3 +146,17 @@ def api_origins(given: tuple[Origin, ...] | None) -> tuple[Origin, ...]:
     if listed is None:
         return parse_origins([API_ORIGIN])
     return parse_origins([part.strip() for part in listed.split(",") if part.strip()], "$ARIES_API_ORIGINS")
+
+
+def same_endpoint(one: str, other: str) -> bool:
+    """Whether two URLs are one endpoint: scheme and host compare without case, and a default port may be left out."""
+    return _normal(one) == _normal(other)
+
+
+def _normal(url: str) -> tuple[str, str | None, int | None, str, str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return url, None, None, "", ""
+    return parts.scheme.lower(), parts.hostname, port, parts.path or "/", parts.query
