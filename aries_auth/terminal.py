@@ -1,12 +1,17 @@
-"""Text for a person: fit for a stream, durations in words, and a countdown in one line that is overwritten."""
+"""Text for a person: fit for a stream or to be pasted into a shell, durations in words, and a countdown."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from contextlib import suppress
 from typing import IO, Callable, Union
 
 Stream = Union[IO[str], None]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/\\-]+\Z")
+_AMBIGUOUS = re.compile(r"[\"%$`!^&|<>\r\n]")
 
 
 def is_terminal(stream: Stream) -> bool:
@@ -49,6 +54,17 @@ def in_words(seconds: float) -> str:
         if whole >= 2 * length:
             return f"{whole // length} {name}"
     return "1 second" if whole == 1 else f"{whole} seconds"
+
+
+def quoted(text: str, *, windows: bool | None = None) -> str | None:
+    """The text as one argument; on Windows as cmd.exe and PowerShell both read it, or None if no spelling does."""
+    if not (os.name == "nt" if windows is None else windows):
+        import shlex  # noqa: PLC0415 - the command's quick ways do without
+
+        return shlex.quote(text)
+    if _PLAIN.match(text):
+        return text
+    return None if _AMBIGUOUS.search(text) else f'"{text}"'
 
 
 class Countdown:

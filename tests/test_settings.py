@@ -996,7 +996,7 @@ def test_a_secret_file_beyond_any_secret_is_refused(environment: pytest.MonkeyPa
     ],
 )
 def test_a_path_is_quoted_as_cmd_and_powershell_both_read_it_or_not_at_all(path: str, argument: str | None) -> None:
-    from aries_auth.settings.shell import quoted
+    from aries_auth.terminal import quoted
 
     assert quoted(path, windows=True) == argument
 

@@ -5,6 +5,7 @@ A subcommand imports what it works with when it runs, so that ``--help`` costs l
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -51,6 +52,11 @@ class Program(click.Group):
             except click.Abort:
                 say("interrupted")
                 code = INTERRUPTED
+            except SystemExit:
+                if type(sys.stdout).__name__ != "PacifyFlushWrapper":
+                    raise
+                # click has met a closed pipe and said nothing.
+                code = _unwritten(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
                 sys.stdout.flush()
         except OSError as exc:

@@ -10,13 +10,12 @@ from aries_auth.errors import AriesAuthError, LockTimeout, printable
 from aries_auth.settings import StoreChoice, saved_secret
 from aries_auth.settings import token_url as token_url_in_use
 from aries_auth.settings.report import Report, report_of
-from aries_auth.settings.shell import quoted
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
 from aries_auth.settings.urls import api_origins, same_endpoint
 from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
-from aries_auth.terminal import in_words
+from aries_auth.terminal import in_words, quoted
 from aries_auth.token import Token
 
 _LOCK_PATIENCE = 2.0

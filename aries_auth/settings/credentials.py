@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.secret_file import read_secret_file
-from aries_auth.settings.urls import check_redirect_uri
 from aries_auth.settings.values import check_text, missing, variable
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint.protocol import Credentials
+
+if TYPE_CHECKING:
+    from aries_auth.token_endpoint.protocol import Credentials
 
 ClientSecret = Union[str, Callable[[], str], None]
 
@@ -101,6 +101,8 @@ def _secret_of_environment() -> Secret | None:
     path = variable("ARIES_CLIENT_SECRET_FILE")
     if path is None:
         return None
+    from aries_auth.settings.secret_file import read_secret_file  # noqa: PLC0415 - only who has one pays for it
+
     return read_secret_file(path, what="The client secret", name="ARIES_CLIENT_SECRET_FILE")
 
 
@@ -146,6 +148,9 @@ class ClientCredentials(NamedTuple):
         Raises:
             ConfigurationError: what is missing or malformed, with its variable.
         """
+        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - who sends nothing does without
+        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415
+
         client_id = self.client_id or (token and token.client_id)
         redirect_uri = self.redirect_uri or (token and token.redirect_uri)
         if not client_id:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from html import escape
 from typing import Any, NamedTuple
 
 from aries_auth.settings.credentials import SecretSource, SecretState
@@ -144,6 +143,8 @@ def table(
         store: likewise.
         now: Unix time in seconds; None is the clock's.
     """
+    from html import escape  # noqa: PLC0415 - a notebook has it; the command does without
+
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
         for name, value in _rows(token, profile, store, time.time() if now is None else now)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.shell import quoted
 from aries_auth.settings.values import variable
 from aries_auth.store import (
     Cipher,
@@ -18,6 +16,7 @@ from aries_auth.store import (
     store_command_options,
     store_name,
 )
+from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
 _URL, _FILE, _PROFILE, _MODE = "ARIES_STORE_URL", "ARIES_TOKEN_FILE", "ARIES_PROFILE", "ARIES_TOKEN_FILE_MODE"
@@ -116,6 +115,8 @@ def every_store(store: str | None) -> Iterator[StoreChoice]:
         for key in keys():
             yield StoreChoice(_row(store, key), key, chosen.source)
         return
+    from pathlib import Path  # noqa: PLC0415 - the command's quick ways do without
+
     for path in sorted(Path(profile_path("default")).parent.glob("*.json")):
         if not path.name.startswith("."):
             yield StoreChoice(_file(path), path.stem, "default")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any, Mapping, Protocol, cast
 
@@ -47,6 +46,8 @@ def _encode(token: Token, stored_extra: Mapping[str, Any], cipher: Cipher | None
         return Secret(""), "one of its unknown keys has a value that is no JSON"
     if cipher is None:
         return Secret(text), ""
+    import base64  # noqa: PLC0415 - few encrypt
+
     try:
         ciphertext = base64.b64encode(cipher.encrypt(text.encode("ascii"))).decode("ascii")
     except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`, and its frames hold the token
@@ -86,6 +87,8 @@ def decode(raw: bytes, *, cipher: Cipher | None) -> tuple[Token | None, str]:
 def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str, Any] | None, str]:
     if envelope.get("version") != VERSION:
         return None, f"its version is not {VERSION}; it may come from a newer aries-auth"
+    import base64  # noqa: PLC0415 - as above
+
     try:
         ciphertext = base64.b64decode(envelope["ciphertext"], validate=True)
     except (TypeError, ValueError):

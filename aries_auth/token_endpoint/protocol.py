@@ -12,7 +12,6 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from aries_auth.errors import AuthorizationError, TokenRequestError, printable
 from aries_auth.token import Secret
-from aries_auth.token_endpoint.pkce import code_challenge
 
 AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
 TOKEN_URL = "https://api.aries.com/v1/oauth2/token"
@@ -86,6 +85,8 @@ def authorization_url(
         "state": state,
     }
     if verifier is not None:
+        from aries_auth.token_endpoint.pkce import code_challenge  # noqa: PLC0415 - it loads OpenSSL
+
         parameters.update(code_challenge=code_challenge(verifier), code_challenge_method="S256")
     query = urlencode(parameters)
     return f"{authorize_url}{'&' if '?' in authorize_url else '?'}{query}"
