@@ -20,6 +20,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import drive, drive_async
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
 _LOWEST = "3.14"
@@ -68,7 +69,7 @@ class Call(NamedTuple):
         if sent is None or asyncio.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
         try:
-            cached = drive(renewed(self.source, sent, _LIBRARY))
+            cached = drive(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             response.close()
             raise
@@ -86,7 +87,7 @@ class Call(NamedTuple):
         if sent is None:
             return response
         try:
-            cached = await drive_async(renewed(self.source, sent, _LIBRARY))
+            cached = await drive_async(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             await response.close()
             raise
@@ -130,6 +131,10 @@ class _Waiting:
         return request
 
 
+def _sender(response: Any, options: dict[str, Any]) -> Sender:
+    return Sender.of_call(_LIBRARY, response.request.url or "", options)
+
+
 def _in_loop() -> bool:
     try:
         asyncio.get_running_loop()
@@ -163,8 +168,7 @@ def _taken_over(refused: Any, request: Any, resent: Any, options: dict[str, Any]
     if not options.get("multiplexed"):
         resent.history = [*resent.history, refused]
         return resent
-    kind: type[Any] = type(refused)
-    old = kind.__new__(kind)
+    old: Any = object.__new__(refused.__class__)
     old.__dict__.update(refused.__dict__)
     refused.__dict__.update(resent.__dict__)
     refused.history = [*resent.history, old]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import ssl
 import time
 import zlib
 from contextlib import closing, suppress
@@ -20,6 +19,14 @@ from urllib3 import HTTPResponse
 
 from aries_auth.errors import printable
 from aries_auth.token_endpoint import protocol
+from aries_auth.token_endpoint.network import (
+    PROXY_ADVICE,
+    UNREACHED_ADVICE,
+    UNTRUSTED_ADVICE,
+    options_for,
+    settings_of,
+    trust,
+)
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 _LARGEST_ANSWER = 1024 * 1024
@@ -41,13 +48,14 @@ class Attempt(NamedTuple):
     fault: str = ""
     unsent: bool = False
     retryable: bool = True
+    advice: str = ""
 
 
 def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
     """Send the request once, with `client` or else with `library`; reads of the answer take `seconds` at most."""
     send = _with_requests if library in ("requests", "niquests") else _with_httpx
     try:
-        return send(_module(library), request, client, seconds)
+        return send(_module(library), request, client, seconds, options_for(library, request.url))
     except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
         return _classified(exc, request)
 
@@ -99,7 +107,9 @@ def _version() -> str:
         return "0"
 
 
-def _with_requests(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
+def _with_requests(
+    module: Any, request: TokenRequest, client: Any, seconds: float, options: Mapping[str, Any]
+) -> Attempt:
     session = module.Session() if client is None else client
     try:
         with closing(
@@ -109,7 +119,7 @@ def _with_requests(module: Any, request: TokenRequest, client: Any, seconds: flo
                 headers=_headers(module.__name__, module.__version__),
                 auth=_without_authorization,
                 hooks={"response": _without_location},
-                verify=session.verify,  # else $REQUESTS_CA_BUNDLE would win over what the caller set
+                **settings_of(session, client, options),
                 timeout=(min(seconds, _LONGEST_CONNECT), seconds),
                 allow_redirects=False,
                 stream=True,
@@ -135,8 +145,10 @@ def _without_location(response: requests.Response, **_options: Any) -> None:
     response.headers.pop("Location", None)
 
 
-def _with_httpx(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
-    sender = module.Client(verify=_trust(module)) if client is None else client
+def _with_httpx(
+    module: Any, request: TokenRequest, client: Any, seconds: float, _options: Mapping[str, Any]
+) -> Attempt:
+    sender = module.Client(verify=trust(module)) if client is None else client
     try:
         prepared = sender.build_request(
             "POST",
@@ -169,17 +181,6 @@ def _inflated(response: Any) -> Iterator[bytes]:
             left = decoder.unconsumed_tail
 
 
-def _trust(module: Any) -> ssl.SSLContext:
-    return _cached_trust(module, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.lru_cache(maxsize=4)
-def _cached_trust(module: Any, _file: str | None, _folder: str | None) -> ssl.SSLContext:
-    # Reading the CA bundle costs more than the rest of a refresh together; the variables are what it depends on.
-    context: ssl.SSLContext = module.create_ssl_context()
-    return context
-
-
 def _read(
     status: int,
     headers: Mapping[str, str],
@@ -210,19 +211,25 @@ def _classified(exc: Exception, request: TokenRequest) -> Attempt:
     fault = printable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__, request.secrets)
     causes = list(_causes(exc))
     if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
-        return Attempt(fault=f"its certificate is not trusted ({fault})", unsent=True, retryable=False)
+        return Attempt(
+            fault=f"its certificate is not trusted ({fault})", unsent=True, retryable=False, advice=UNTRUSTED_ADVICE
+        )
+    if any(_wants_credentials(cause) for cause in causes):
+        return Attempt(
+            fault=f"the proxy wants credentials ({fault})", unsent=True, retryable=False, advice=PROXY_ADVICE
+        )
     requests_like = _requests_like(exc)
     if isinstance(exc, requests_like.ConnectionError):
         # Not by the name ProxyError: urllib3 1.26 calls any broken connection so, where there is a proxy.
         unsent = type(exc).__name__ in _NEVER_MADE or any(
             _is_new_connection_error(cause) or str(cause).startswith("Tunnel connection failed") for cause in causes
         )
-        return Attempt(fault=fault, unsent=unsent)
+        return Attempt(fault=fault, unsent=unsent, advice=UNREACHED_ADVICE if unsent else "")
     if isinstance(exc, requests_like.RequestException):
         later = (requests_like.Timeout, requests_like.ChunkedEncodingError, requests_like.RetryError)
         return Attempt(fault=fault, retryable=isinstance(exc, later))
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
-        return Attempt(fault=fault, unsent=True)
+        return Attempt(fault=fault, unsent=True, advice=UNREACHED_ADVICE)
     status = getattr(getattr(exc, "response", None), "status_code", 0)
     if protocol.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
@@ -235,6 +242,14 @@ def _requests_like(exc: Exception) -> Any:
     if any(base.__module__.partition(".")[0] == "niquests" for base in type(exc).__mro__):
         return _module("niquests").exceptions
     return requests.exceptions
+
+
+def _wants_credentials(cause: BaseException) -> bool:
+    """Whether a proxy said 407, or 401 as some do, to a CONNECT: the same request gets the same answer."""
+    said = str(cause)
+    return said.startswith(("Tunnel connection failed: 407", "Tunnel connection failed: 401")) or (
+        type(cause).__name__ == "ProxyError" and said.startswith(("407", "401"))
+    )
 
 
 def _is_new_connection_error(cause: BaseException) -> bool:

@@ -134,7 +134,8 @@ def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: 
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
-    advice = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    advice = attempt.advice or usual
     return TokenRequestError(
         f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {advice}",
         retryable=attempt.retryable,

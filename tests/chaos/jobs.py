@@ -32,7 +32,7 @@ from .zygote import Line, connect
 # another user may not be able to: that user need not see the folder where Python is.
 AriesAuth("id", "secret", "http://127.0.0.1/", store="token.json")._prepare()
 AriesAuth("id", "secret", "http://127.0.0.1/")._prepare()
-httpx.Client(verify=sending._trust(httpx)).close()
+httpx.Client(verify=sending.trust(httpx)).close()
 sending._version()
 
 
