@@ -20,6 +20,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import Handout, TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
 _LOWEST = "3.14"
@@ -72,7 +73,7 @@ class Call(NamedTuple):
         if sent is None or asyncio.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
         try:
-            cached = drive(renewed(self.source, sent, _LIBRARY))
+            cached = drive(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             response.close()
             raise
@@ -94,7 +95,7 @@ class Call(NamedTuple):
         if sent is None:
             return response
         try:
-            cached = await drive_async(renewed(self.source, sent, _LIBRARY))
+            cached = await drive_async(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             await response.close()
             raise
@@ -137,6 +138,10 @@ class _Waiting:
             self._done = True
             self._call._attach(request, drive(self._call.source.get(time.time(), _LIBRARY)))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         return request
+
+
+def _sender(response: Any, options: dict[str, Any]) -> Sender:
+    return Sender.of_call(_LIBRARY, response.request.url or "", options)
 
 
 def _in_loop() -> bool:

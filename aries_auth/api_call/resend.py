@@ -16,6 +16,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import retries
+from aries_auth.token_endpoint.network import Sender
 
 
 def resend_with_requests(
@@ -40,7 +41,7 @@ def resend_with_requests(
     if sent is None or not origins.cover(request.url or ""):
         return response
     try:
-        cached = drive(renewed(source, sent, "requests"))
+        cached = drive(renewed(source, sent, Sender.of_call("requests", request.url or "", options)))
     except BaseException:
         response.close()
         raise
