@@ -320,7 +320,7 @@ def unusable_type(token: Token, url: str) -> TokenRequestError | None:
         return None
     return TokenRequestError(
         f"{url} answered with a token of the type {printable(token.token_type)}, and only Bearer tokens can be sent to "
-        "the API. A store that is used has it. Ask Aries' support why the type is another."
+        "the API. If there is a store, the grant was saved there. Ask Aries' support why."
     )
 
 
