@@ -65,7 +65,8 @@ def _was_forked() -> bool:
 def _is_frozen_between_requests() -> bool:
     if any(os.environ.get(name) for name in _FROZEN_BETWEEN_REQUESTS):
         return True
-    # uWSGI's workers alone have this module. Without --enable-threads it freezes them, with it it ends them by SIGKILL.
+    # uWSGI's workers alone have this module. Without --enable-threads it freezes their threads between two requests,
+    # and with it a process without a master was seen to end before them.
     return "uwsgi" in sys.modules
 
 
