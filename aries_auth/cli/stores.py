@@ -27,8 +27,7 @@ class Found(NamedTuple):
 def find_store(profile: str | None, store: str | None) -> Found:
     """The store that the options mean, else the environment.
 
-    ``--store``, else ``$ARIES_STORE_URL``, else the file of DESIGN section 7, "Environment". In a database, the profile
-    is the key of the row.
+    The rules are those of docs/architecture.md, "Environment". In a database, the profile is the key of the row.
 
     Raises:
         ConfigurationError: a name, URL or key is none, or what it needs is not installed.
