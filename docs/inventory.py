@@ -21,3 +21,7 @@ def write(path: Path, project: str, places: dict[str, str]) -> str:
     )
     path.write_bytes(header.encode() + zlib.compress(lines.encode()))
     return str(path)
+
+
+# What signatures mention and no documentation that we can link to has.
+NOWHERE: list[tuple[str, str]] = []

@@ -142,20 +142,25 @@ class Timeline:
     def __init__(self, lines: list[tuple[str, str]]) -> None:
         self.parts: list[str] = []
         y = 12.0
+        top = y
+        bar: tuple[str, float] | None = None  # the colour of the time after the last mark, and where that was
         for key, value in lines:
             fields = [field.strip() for field in value.split("|")]
             if key == "mark":
                 name, said = fields
+                if bar is not None:
+                    self.parts.insert(0, box(16, bar[1], 20, y - bar[1], bar[0], 0))
+                bar = None
                 self.parts.append(line(6, y, 46, y, "arrow"))
                 self.parts.append(text([name], 54, y + 4, style="bold"))
                 more = wrap(said, WIDTH - 60) if said else []
                 self.parts.append(text(more, 54, y + 4 + LINE))
-                y += 10 + LINE * len(more)
+                top, y = y, y + 10 + LINE * len(more)
             else:
                 colour, name, said = fields
+                bar = (colour, top)
                 more = wrap(said, WIDTH - 86)
                 height = 26 + LINE * (len(more) + 1)
-                self.parts.insert(0, box(16, y - 10 - LINE, 20, height + 10 + LINE, colour, 0))
                 self.parts.append(box(66, y + 4, WIDTH - 70, height - 16, colour))
                 self.parts.append(text([name], 76, y + 22, style="bold"))
                 self.parts.append(text(more, 76, y + 22 + LINE))
@@ -196,10 +201,9 @@ class Rows:
     def _arrows(self, above: list[float], below: list[float], y: float, said: str) -> float:
         lines = wrap(said, WIDTH - 40) if said else []
         height = 26 + LINE * len(lines)
-        for start in above:
-            end = start if len(below) == len(above) else min(below, key=lambda x: abs(x - start))
-            self.parts.append(line(start, y, start, y + height - 7, "arrow"))
-            self.parts.append(head(start if len(below) == 1 else end, y + height - 1, 0, 1))
+        for x in max(above, below, key=len):  # a box that stands alone is as wide as the picture
+            self.parts.append(line(x, y, x, y + height - 7, "arrow"))
+            self.parts.append(head(x, y + height - 1, 0, 1))
         self.parts.append(text(lines, WIDTH / 2, y + 22, "middle", "halo"))
         return y + height
 
