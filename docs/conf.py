@@ -30,7 +30,7 @@ extensions = [
     "sphinx_design",
     "sitekit",
 ]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "checks", "examples", "pictures"]
 nitpick_ignore_regex = inventory.NOWHERE
 
 html_theme = "furo"
@@ -77,13 +77,15 @@ python_maximum_signature_line_length = 60
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 
-# Links into the docs of requests and httpx.
+# Links into the docs of others, without a network.
 _scratch = Path(tempfile.mkdtemp(prefix="aries-docs-"))
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 intersphinx_mapping = {
-    "requests": (
-        "https://requests.readthedocs.io/en/latest/",
-        inventory.write(_scratch / "requests.inv", "requests", inventory.REQUESTS),
-    ),
-    "httpx": ("https://www.python-httpx.org/", inventory.write(_scratch / "httpx.inv", "httpx", inventory.HTTPX)),
+    name: (base, inventory.write(_scratch / f"{name}.inv", name, places))
+    for name, base, places in (
+        ("python", "https://docs.python.org/3/", inventory.PYTHON),
+        ("requests", "https://requests.readthedocs.io/en/latest/", inventory.REQUESTS),
+        ("httpx", "https://www.python-httpx.org/", inventory.HTTPX),
+        ("sqlalchemy", "https://docs.sqlalchemy.org/en/20/", inventory.SQLALCHEMY),
+    )
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -15,6 +16,8 @@ HERE = Path(__file__).parent
 # Since when, where that is not the first release.
 SINCE: dict[str, str] = {}
 FIRST_RELEASE = "0.1"
+# What signatures call by a name of our own.
+ALIASES = {"ClientSecret": "str | Callable[[], str] | None"}
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
 
 
@@ -65,7 +68,10 @@ def readable(
         constant = found[1] or found[2]
         return repr(known[constant]) if isinstance(known.get(constant), (int, float, str)) else found[0]
 
-    return _CONSTANT.sub(value, signature), returns
+    said = _CONSTANT.sub(value, signature)
+    for alias, meaning in ALIASES.items():
+        said = re.sub(rf"\b{alias}\b", meaning, said)
+    return said, returns
 
 
 def _module_of(obj: Any) -> str:
@@ -87,8 +93,6 @@ def llms(app: Sphinx, error: Exception | None) -> None:
 
 
 def _sections(app: Sphinx) -> Iterator[tuple[str, list[str]]]:
-    from sphinx import addnodes
-
     for tree in app.env.get_doctree(app.config.root_doc).findall(addnodes.toctree):
         yield tree.get("caption") or "Pages", [str(name) for name in tree["includefiles"]]
 
