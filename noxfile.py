@@ -110,14 +110,14 @@ def tests(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def tests_ci(session: nox.Session) -> None:
     """What CI adds to the default tier: real databases, browsers, kills, job runners."""
-    session.install(*_groups("ecosystem", "web", "bench", "docs"), f".[{ALL_EXTRAS}]")
+    session.install(*_groups("ecosystem", "web", "jobs", "bench", "docs"), f".[{ALL_EXTRAS}]")
     session.run("pytest", "-m", "ci and not nightly", *session.posargs)
 
 
 @nox.session(python="3.13")
 def nightly(session: nox.Session) -> None:
     """The nightly tier: soak, every line interrupted, MariaDB, PySpark, Airflow. For hours."""
-    session.install(*_groups("ecosystem", "web", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
+    session.install(*_groups("ecosystem", "web", "jobs", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
     session.env["HYPOTHESIS_PROFILE"] = "nightly"
     session.run("pytest", "-m", "nightly", *session.posargs)
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Protocol, Sequence, TypeVar
 
 import httpx
 import requests
 import requests.auth
 
 from aries_auth import settings
-from aries_auth.api_call import resend
-from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body, position_of_stream
+from aries_auth.api_call import niquests, resend
+from aries_auth.api_call.body import position_of_body
+from aries_auth.api_call.calls import Calls
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
-from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async, is_told
+from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import retries
@@ -31,30 +32,30 @@ except ImportError:
     httpx2 = httpx  # type: ignore[misc]
 
 if TYPE_CHECKING:
-    _Bases = (httpx.Auth,)
+    from httpx import Auth as _HttpxAuth  # one known class: with a base that checkers can't see, every name passes
+elif httpx2 is httpx:
+    _HttpxAuth = httpx.Auth
 else:
-    _Bases = (httpx.Auth,) if httpx2 is httpx else (httpx.Auth, httpx2.Auth)
+
+    class _HttpxAuth(httpx.Auth, httpx2.Auth):
+        """What the clients of both know."""
+
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
-# The streams over bytes, which most requests have; told here without a call, since every request comes this way.
-_BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
 
-class _Ready:
-    """What a first call works out from parameters and environment, and every later one uses."""
-
-    __slots__ = ("keys", "origins", "prefixes", "slot", "source")
-
-    def __init__(self, source: TokenSource, origins: Origins) -> None:
-        self.source = source
-        self.slot = source.slot
-        self.origins = origins
-        self.prefixes = origins.prefixes
-        self.keys = origins.keys
+class _HasHeaders(Protocol):
+    @property
+    def headers(self) -> Any: ...
 
 
-class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
+# What `__call__` takes, for type checkers: httpx2's clients take an object that isn't their own `Auth` if it can be
+# called with their request. At run time they know it by its class, and call it never.
+_Request = TypeVar("_Request", bound=_HasHeaders)
+
+
+class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
     """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, httpx or httpx2.
 
     The constructor does no I/O. Parameters left out are looked up when they are first needed.
@@ -113,7 +114,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         timeout: float = TIMEOUT,
         background: bool | None = None,
     ) -> None:
-        self._ready: _Ready | None = None
+        self._ready: Calls | None = None
         # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
         self._client = _FROM_ENVIRONMENT
         if client_secret is not None:
@@ -144,11 +145,15 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
 
     # requests
 
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, r: _Request) -> _Request:
         """Put the token on a request of requests, and look at its answer."""
-        if not isinstance(r, requests.PreparedRequest):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(r, requests.PreparedRequest):
+            if niquests.is_prepared_request(r):
+                ready = self._ready or self._prepare()
+                authorized: _Request = niquests.Call(ready.source, ready.origins).authorize(r)
+                return authorized
             raise TypeError(
-                f"AriesAuth authorizes requests of requests, httpx and httpx2, not a {type(r).__module__}."
+                f"AriesAuth authorizes requests of requests, niquests, httpx and httpx2, not a {type(r).__module__}."
                 f"{type(r).__name__}. For other libraries send 'Authorization: Bearer ' + auth.get_token(), or "
                 "await auth.get_token_async()."
             )
@@ -168,78 +173,19 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             r.hooks["response"].append(partial(self._on_response, position=position, beside=beside))
         return r
 
-    def _on_response(
-        self,
-        response: requests.Response,
-        position: BodyPosition | None = None,
-        beside: Flight[Any] | None = None,
-        **options: Any,
-    ) -> requests.Response:
-        if beside is not None:
-            beside.wait(self._timeout)
-        if response.status_code != 401:
-            return response
-        ready = self._ready or self._prepare()
-        return resend.resend_with_requests(ready.source, ready.origins, response, position, options)
+    def _on_response(self, response: requests.Response, **options: Any) -> requests.Response:
+        # A method of this object: a prepared request pickles with its hooks.
+        return (self._ready or self._prepare()).on_response(response, **options)
 
     # httpx and httpx2
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Put the token on a request of an ``httpx.Client``, and send it once more where it was refused."""
-        ready = self._ready or self._prepare()
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
-            yield request
-            return
-        cached, beside = ready.slot.cached, None
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached, beside = drive(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        try:
-            response, resent = (yield request), None
-        except GeneratorExit as ended:
-            if beside is not None and is_told(ended):
-                beside.wait(self._timeout)
-            raise
-        if beside is not None:
-            beside.wait(self._timeout)
-        while response.status_code == 401 and response.request is not resent:
-            resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
-            if resent is None:
-                return
-            response = yield resent
+        """Put the token on a request of an ``httpx.Client``, and send it once more if it was refused."""
+        return (self._ready or self._prepare()).sync_flow(request)
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an ``httpx.AsyncClient``, on asyncio and on trio."""
-        ready = self._ready or self._prepare()
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) not in ready.keys and not ready.origins.admit_httpx(url):
-            yield request
-            return
-        cached, beside = ready.slot.cached, None
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached, beside = await drive_async(ready.source.get(now, retries.library_of_request(request)))
-        request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        try:
-            response, resent = (yield request), None
-        except GeneratorExit as ended:
-            if beside is not None and is_told(ended):
-                await beside.wait_async(self._timeout)
-            raise
-        if beside is not None:
-            await beside.wait_async(self._timeout)
-        while response.status_code == 401 and response.request is not resent:
-            steps = resend.request_to_resend(ready.source, ready.origins, request, response, position)
-            resent = await drive_async(steps)
-            if resent is None:
-                return
-            response = yield resent
+        return (self._ready or self._prepare()).async_flow(request)
 
     # For other libraries
 
@@ -305,7 +251,7 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
         """The token in memory, or None before the first call; no I/O."""
         return None if self._ready is None else self._ready.source.token
 
-    def _prepare(self) -> _Ready:
+    def _prepare(self) -> Calls:
         store = settings.resolve_store(self._profile, self._store)
         grant = Grant(
             store=store,
@@ -317,10 +263,11 @@ class AriesAuth(requests.auth.AuthBase, *_Bases):  # type: ignore[misc]
             login_command=settings.login_command(self._profile, store),
             background=self._background,
         )
-        ready: _Ready = _Ready(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
+        ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
-        self._ready = ready = self.__dict__.setdefault(_FIRST_READY, ready)
-        return ready
+        first: Calls = self.__dict__.setdefault(_FIRST_READY, ready)
+        self._ready = first
+        return first
 
     def __getstate__(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         if self._token_client is not None and not isinstance(self._token_client, requests.Session):

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import logging
 
-logger = logging.getLogger("aries_auth")
+logger: logging.Logger = logging.getLogger("aries_auth")
 if not logger.handlers:
     logger.addHandler(logging.NullHandler())

@@ -87,7 +87,7 @@ class Token:
     obtained_at: float | None = None
     client_id: str | None = None
     redirect_uri: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=lambda: {}, repr=False, compare=False)
+    extra: Mapping[str, Any] = field(default_factory=lambda: {}, repr=False, compare=False)  # pyrefly: ignore[implicit-any-empty-container]
     token_url: str | None = None
 
     def __init__(

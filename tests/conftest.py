@@ -165,7 +165,7 @@ class Background:
 
 def our_threads() -> set[threading.Thread]:
     """This process's threads that the package has started; those of an earlier test may still be about to end."""
-    return {thread for thread in threading.enumerate() if thread.name in ("aries-auth-refresh", "aries-auth-send")}
+    return {thread for thread in threading.enumerate() if thread.name.startswith("aries-auth-")}
 
 
 PRELUDE = """

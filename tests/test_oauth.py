@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aries_auth import AuthorizationError, TokenRequestError
-from aries_auth.token import Secret, Token
+from aries_auth.token import Secret, Token, is_bearer
 from aries_auth.token_endpoint import protocol
 from aries_auth.token_endpoint.protocol import Answer, Credentials
 from tests.leaks import assert_no_secret
@@ -382,7 +382,7 @@ def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_co
         (RFC, ": invalid_grant (The token was used.)"),
         ({"error": "invalid_scope"}, ": invalid_scope"),
         ({"error": {"message": "No."}}, " (No.)"),
-        (b"<html>", ""),
+        (b"", ""),
     ],
 )
 def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail: str) -> None:
@@ -514,7 +514,7 @@ def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_gra
         (408, False),
         (425, False),
         (429, False),
-        (200, False),
+        (200, True),
         (302, False),
         (500, False),
     ],
@@ -559,7 +559,7 @@ def test_any_error_body_is_a_refusal_that_can_be_printed_and_shows_no_secret(sta
     if protocol.is_grant_refused(answer(status, body)):
         assert status in (400, 401)
     if protocol.is_verdict(answer(status, body)):
-        assert 400 <= status < 500
+        assert 200 <= status < 300 or 400 <= status < 500
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda body: json.dumps(body).encode()))
@@ -569,3 +569,71 @@ def test_any_answer_is_a_json_object_or_a_token_request_error(body: bytes) -> No
     except TokenRequestError:
         return
     assert isinstance(document, dict)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_page_is_said_to_be_one_and_not_blamed_on_the_credentials(status: int) -> None:
+    said = str(protocol.refusal(answer(status, b"<html>Blocked</html>"), REQUEST))
+    assert "a firewall, a proxy or a login page" in said
+    assert "client id" not in said
+
+
+def test_a_proxy_that_asks_for_a_login_is_named() -> None:
+    assert "user name and a password" in str(protocol.refusal(answer(407, b"<html>"), REQUEST))
+
+
+@pytest.mark.parametrize(
+    "body, succeeds",
+    [
+        ({"access_token": "a"}, True),
+        ({"access_token": "a", "error": None}, True),
+        ({"access_token": "a", "error": ""}, True),
+        ({"access_token": "a", "error": "a warning"}, True),  # it may be the only copy of a rotated token
+        ({"error": "invalid_grant"}, False),
+        ({"error": {"code": "X", "type": "Y"}}, False),
+        ({"error": "x", "access_token": None}, False),
+        ({}, True),  # parse_answer and Token say what is wrong with it
+        (b"<html>", True),
+    ],
+)
+def test_a_200_that_names_an_error_is_no_success(body: Any, succeeds: bool) -> None:
+    assert protocol.is_success(answer(200, body)) is succeeds
+    assert not protocol.is_success(answer(400, body))
+
+
+@pytest.mark.parametrize(
+    "status, body, sure",
+    [
+        (400, {"error": "invalid_client"}, True),
+        (200, {"error": "invalid_client"}, True),
+        (400, b"<html>", False),
+        (401, b"<html>", False),
+        (404, b"<html>", False),
+        (403, b"<html>", True),
+        (407, b"<html>", True),
+        (451, b"", True),
+        (429, {"error": "slow_down"}, False),
+        (503, {"error": "down"}, False),
+    ],
+)
+def test_what_is_sure_to_come_again(status: int, body: Any, sure: bool) -> None:
+    assert protocol.is_verdict(answer(status, body)) is sure
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", " bearer "])
+def test_a_bearer_token_can_be_sent_whatever_its_case(kind: str) -> None:
+    token = Token("a", token_type=kind)
+    assert is_bearer(token)
+    assert protocol.unusable_type(token, REQUEST) is None
+
+
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "Bearer x", "\x1b[2J"])
+def test_a_token_of_another_type_is_an_error_that_names_it(kind: str) -> None:
+    token = Token("secret-access-token", "secret-refresh-token", token_type=kind)
+    assert not is_bearer(token)
+    error = protocol.unusable_type(token, REQUEST)
+    assert error is not None
+    assert not error.retryable
+    assert kind.replace("\x1b", "\\x1b") in str(error)
+    assert "\x1b" not in str(error)
+    assert "secret" not in str(error)

@@ -10,13 +10,15 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlencode
 
+import pytest
+
 from aries_auth.testing import AriesSandbox
 
 PROJECT = """
 import requests
 
-def test_calls(aries_auth, aries_sandbox):
-    answer = requests.get(aries_sandbox.api_url + "/v1/users/me", auth=aries_auth, timeout=10)
+def test_calls(aries_client_auth, aries_sandbox):
+    answer = requests.get(aries_sandbox.api_url + "/v1/users/me", auth=aries_client_auth, timeout=10)
     assert answer.status_code == 200
     aries_sandbox.rules.rotate = False
     aries_sandbox.fail(status=500, times=None)
@@ -30,9 +32,9 @@ def test_is_clean(aries_sandbox):
 """
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     root = str(Path(__file__).parent.parent)
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": root}
+    environment = {**os.environ, **variables, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": root}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=str(cwd),
@@ -48,6 +50,28 @@ def test_the_fixtures_need_no_conftest(tmp_path: Path) -> None:
     (tmp_path / "test_project.py").write_text(PROJECT)
     done = run("-m", "pytest", "-q", "-p", "aries_auth.testing.plugin", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("not_for", ["", "intranet.example"])
+def test_the_fixtures_work_where_a_proxy_is_set_and_no_exception_for_this_machine(tmp_path: Path, not_for: str) -> None:
+    (tmp_path / "test_project.py").write_text(
+        PROJECT
+        + """
+def test_httpx(aries_client_auth, aries_sandbox):
+    import httpx
+    assert httpx.get(aries_sandbox.api_url + "/v1/users/me", auth=aries_client_auth).status_code == 200
+"""
+    )
+    proxy = "http://127.0.0.1:9"  # nobody listens there
+    done = run(
+        *("-m", "pytest", "-q", "-p", "aries_auth.testing.plugin", "-p", "no:cacheprovider"),
+        cwd=tmp_path,
+        HTTP_PROXY=proxy,
+        http_proxy=proxy,
+        NO_PROXY=not_for,
+        no_proxy=not_for,
+    )
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_loading_the_plugin_loads_neither_the_server_nor_an_http_library(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import requests
 import trustme
+import urllib3
 import urllib3.exceptions
 
 from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
@@ -417,3 +418,194 @@ def test_an_attempt_that_hangs_is_left_behind(aries: AriesSandbox, library: str)
     assert not attempt.unsent
     assert time.monotonic() - begun < 2.0
     aries.heal()
+
+
+# Proxies
+
+
+class Proxy:
+    """A proxy that refuses every tunnel with a status, and keeps what it was asked."""
+
+    def __init__(self, status: str) -> None:
+        self.asked: list[bytes] = []
+        self._status = status
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.asked.append(connection.recv(65536))
+                connection.sendall(f"HTTP/1.1 {self._status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def make_proxy() -> Iterator[Callable[[str], Proxy]]:
+    proxies: list[Proxy] = []
+
+    def make(status: str) -> Proxy:
+        proxies.append(Proxy(status))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden"])
+def test_a_proxy_that_says_no_is_asked_once_and_its_password_sent_once(
+    aries: AriesSandbox,
+    library: str,
+    status: str,
+    scheme: str,
+    make_proxy: Callable[[str], Proxy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = make_proxy(status)
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://me:hunter2@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:hunter2@127.0.0.1:{proxy.port}")
+    clock = VirtualTime()
+    outcome = send(request_for(aries, aries.issue_token(), f"{scheme}://aries.invalid/token"), clock, library=library)
+    assert len(proxy.asked) == 1
+    assert clock.pauses == []
+    assert outcome.error is not None
+    assert not outcome.error.retryable
+    assert "hunter2" not in str(outcome.error)
+    if status.startswith("407"):
+        assert "user name and a password" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["zQ#zX7", "zQ/zX7", "zQ?zX7", "zQ100%", "zQ%23zX", "zQ@zX", "[zQzX", "zQ:zX", "zQ zX", "zQ\u00e4zX"],
+)
+@pytest.mark.parametrize("place", ["environment", "session"])
+def test_a_proxys_password_is_in_no_error(
+    aries: AriesSandbox, library: str, password: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://somebody:{password}@127.0.0.1:9"
+    request = request_for(aries, aries.issue_token(), "https://aries.invalid/token")
+    client = None
+    if place == "environment":
+        monkeypatch.setenv("HTTPS_PROXY", url)
+    elif library == "requests":
+        client = requests.Session()
+        client.proxies = {"https": url}
+    else:
+        pytest.skip("httpx parses a proxy's URL when the client is made, which is the caller's call")
+    outcome = send(request, VirtualTime(answer=False), client=client, library=library)
+    assert outcome.error is not None
+    for part in (password, *re.split("[#/?@:%]", password)):
+        assert len(part) < 2 or part not in str(outcome.error)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("with_client", [False, True], ids=["no client", "token client"])
+def test_a_token_request_to_this_machine_goes_to_no_proxy(
+    aries: AriesSandbox,
+    library: str,
+    variable: str,
+    with_client: bool,
+    make_proxy: Callable[[str], Proxy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = make_proxy("200 OK")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
+    client = None if not with_client else requests.Session() if library == "requests" else _module(library).Client()
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), client=client, library=library)
+    assert outcome.error is None
+    assert proxy.asked == []
+    if client is not None:
+        client.close()
+
+
+def _module(library: str) -> Any:
+    return pytest.importorskip(library)
+
+
+def test_nor_to_one_that_the_token_client_names(
+    aries: AriesSandbox, library: str, make_proxy: Callable[[str], Proxy]
+) -> None:
+    proxy = make_proxy("200 OK")
+    url = f"http://127.0.0.1:{proxy.port}"
+    if library == "requests":
+        client: Any = requests.Session()
+        client.proxies = {"http": url, "http://127.0.0.1": url, "all": url}
+    else:
+        module = _module(library)
+        client = module.Client(mounts={"http://": module.HTTPTransport(proxy=url)})
+    with client:
+        assert send(request_for(aries, aries.issue_token()), VirtualTime(), client=client).error is None
+        assert proxy.asked == []
+        assert client.get(f"{aries.url}/v1/echo").status_code == 200, "the caller's own requests still go there"
+    assert len(proxy.asked) == 1
+
+
+# Retries of the caller's own
+
+
+@pytest.mark.parametrize("own_class", [False, True], ids=["HTTPAdapter", "a subclass"])
+def test_an_adapter_whose_retries_cover_post_does_not_send_a_refresh_token_twice(
+    aries: AriesSandbox, own_class: bool
+) -> None:
+    retry = urllib3.Retry(total=3, allowed_methods=None, status_forcelist=[500], backoff_factor=0)
+
+    class Own(requests.adapters.HTTPAdapter):
+        def send(self, *given: Any, **options: Any) -> requests.Response:
+            return super().send(*given, **options)
+
+    adapter = (Own if own_class else requests.adapters.HTTPAdapter)(max_retries=retry)
+    with requests.Session() as session:
+        session.mount("http://", adapter)
+        for fault in ({"drop": "after"}, {"drop": "before"}):
+            aries.reset()
+            aries.fail(**fault, times=None)  # type: ignore[arg-type]
+            send(request_for(aries, aries.issue_token()), VirtualTime(), client=session)
+            assert len(aries.token_requests) == 1
+        aries.heal()
+        assert adapter.max_retries is retry
+        aries.fail("api", status=500)
+        assert session.get(f"{aries.url}/v1/echo").status_code == 401, "the caller's own requests are retried"
+
+
+def test_a_certificate_that_only_the_other_librarys_variable_names(
+    aries: AriesSandbox, library: str, tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = (
+        ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE") if library == "requests" else ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    )
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(other, tls[1])
+    outcome = send(request_for(aries, aries.issue_token(), tls[0]), VirtualTime(), library=library)
+    if library == "requests" and outcome.error is None:
+        return  # from 2.34 on it reads both
+    assert f"reads ${own} and not ${other}: set ${own}, too" in str(outcome.error)
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_a_200_that_names_an_error_is_a_refusal(aries: AriesSandbox, library: str, again: int) -> None:
+    aries.fail(body={"error": "invalid_client", "error_description": "no"}, times=again)
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library=library)
+    assert outcome.error is not None
+    assert (outcome.error.status_code, outcome.error.error, outcome.error.retryable) == (200, "invalid_client", False)
+    assert outcome.remember == 1.0
+
+
+def test_a_firewalls_page_is_remembered_for_a_second(aries: AriesSandbox, library: str) -> None:
+    aries.fail(status=403, body="<h1>Blocked</h1>")
+    outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library=library)
+    assert outcome.remember == 1.0
+    assert "firewall" in str(outcome.error)

@@ -11,8 +11,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# Folders that are wholly CI's: they need a database server, a browser, or what the dependency groups install.
-IN_CI = ("browser", "sql")
+# Folders that are wholly CI's: they need a database server, a browser, job runners.
+IN_CI = ("browser", "jobs", "sql")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,8 +24,10 @@ class Origins:
 
     def __init__(self, origins: tuple[Origin, ...]) -> None:
         self._origins = frozenset(origins)
-        self.prefixes = tuple(prefix for origin in origins for prefix in origin.prefixes)
-        self.keys = tuple(key for origin in origins for key in _httpx_keys(origin))
+        self.prefixes: tuple[str, ...] = tuple(prefix for origin in origins for prefix in origin.prefixes)
+        self.keys: tuple[tuple[str, bytes, int | None], ...] = tuple(
+            key for origin in origins for key in _httpx_keys(origin)
+        )
         self._http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
 
     def admit(self, url: str) -> bool:

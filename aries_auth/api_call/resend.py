@@ -35,7 +35,7 @@ def resend_with_requests(
         options: what requests sent it with.
     """
     request, connection = response.request, getattr(response, "connection", None)
-    sent = _bearer(request.headers.get("Authorization"))
+    sent = bearer(request.headers.get("Authorization"))
     # requests keeps the hook across redirects, so this sees the answers of foreign hosts, too.
     if sent is None or not origins.cover(request.url or ""):
         return response
@@ -72,7 +72,7 @@ def request_to_resend(
     """
     # httpx follows redirects below its auth flow: what was refused may be a later hop, without a token.
     refused = response.request
-    sent = _bearer(refused.headers.get("Authorization"))
+    sent = bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
     cached = yield from renewed(source, sent, retries.library_of_request(refused))
@@ -102,6 +102,7 @@ def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToke
     return None if Secret(cached.token.access_token) == sent else cached
 
 
-def _bearer(header: Any) -> Secret | None:
+def bearer(header: Any) -> Secret | None:
+    """The token of an Authorization header; None for another scheme, or none at all."""
     scheme, _, value = (header or "").partition(" ")
     return Secret(value) if scheme.lower() == "bearer" and value else None

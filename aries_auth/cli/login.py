@@ -114,14 +114,14 @@ def _report(token: Token | None, where: str, *, secret_was_typed: bool) -> None:
 def _client_id(given: str | None, stored: Token | None) -> str:
     from aries_auth.settings import variable  # noqa: PLC0415
 
-    found = given or variable("ARIES_CLIENT_ID") or (stored and stored.client_id)
+    found = given or variable("ARIES_CLIENT_ID") or (stored.client_id if stored else None)
     return found or ask("Client id", missing="Give --client-id, or set $ARIES_CLIENT_ID.")
 
 
 def _redirect_uri(given: str | None, stored: Token | None) -> str:
     from aries_auth.settings import check_redirect_uri, variable  # noqa: PLC0415
 
-    found = given or variable("ARIES_REDIRECT_URI") or (stored and stored.redirect_uri)
+    found = given or variable("ARIES_REDIRECT_URI") or (stored.redirect_uri if stored else None)
     return found or ask(
         "Redirect URI, exactly as it is registered",
         missing="Give --redirect-uri, or set $ARIES_REDIRECT_URI.",

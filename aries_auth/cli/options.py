@@ -61,14 +61,18 @@ def _set_log(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         show_log(verbose=True)
 
 
-verbose_option = click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    expose_value=False,
-    callback=_set_log,
-    help="Log what happens to standard error.",
-)
+def verbose_option(command: Decorated) -> Decorated:
+    """``-v``, which every subcommand takes."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_log,
+        help="Log what happens to standard error.",
+    )(command)
+
+
 _profile_option = click.option(
     "--profile",
     metavar="NAME",

@@ -1,4 +1,4 @@
-"""``aries-auth rekey``: encrypts stored tokens, or moves them to the newest key."""
+"""``aries-auth rekey``: moves stored tokens to the newest key, or encrypts plain ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from aries_auth.cli.options import examples, grant_options
         'export ARIES_STORE_KEY="NEW,OLD"',
         "aries-auth rekey",
         "aries-auth rekey --all       every profile of the database or folder",
+        "aries-auth rekey --encrypt-plain",
     ),
 )
 @grant_options
 @click.option("--all", "every", is_flag=True, help="Every profile of the database, or of the default folder.")
-def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
-    """Encrypt the stored token, or move it to the newest key.
+@click.option(
+    "--encrypt-plain",
+    is_flag=True,
+    help="Also take a token that is not encrypted. Only if nobody else can have put it there: afterwards it looks "
+    "genuine.",
+)
+def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain: bool) -> None:
+    """Move the stored token to the newest key, or encrypt it with --encrypt-plain.
 
     The keys are Fernet's, in $ARIES_STORE_KEY or the file that $ARIES_STORE_KEY_FILE names: separated by commas, the
     newest first. Give the old key along with the new one; once everything is moved, it can be left out.
@@ -36,7 +43,7 @@ def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
     for found in every_store(store) if every else [find_store(profile, store)]:
         where = store_name(found.store)
         try:
-            token = move(found.store, cipher)
+            token = move(found.store, cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

@@ -41,11 +41,11 @@ class CachedToken:
     def __init__(
         self, token: Token, authorization: str, fresh_until: float, last_call_at: float, expires_at: float
     ) -> None:
-        self.token = token
-        self.authorization = authorization
-        self.fresh_until = fresh_until
-        self.last_call_at = last_call_at
-        self.expires_at = expires_at
+        self.token: Token = token
+        self.authorization: str = authorization
+        self.fresh_until: float = fresh_until
+        self.last_call_at: float = last_call_at
+        self.expires_at: float = expires_at
 
     def use(self, now: float) -> Use:
         """What to do with the token at `now`."""
@@ -76,7 +76,7 @@ class CacheSlot:
     __slots__ = ("cached",)
 
     def __init__(self, cached: CachedToken) -> None:
-        self.cached = cached
+        self.cached: CachedToken = cached
 
 
 def cache(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 import weakref
 from dataclasses import replace
@@ -19,7 +20,7 @@ from aries_auth.refresh import policy
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
-from aries_auth.refresh.policy import CachedToken, Use
+from aries_auth.refresh.policy import CachedToken, CacheSlot, Use
 from aries_auth.refresh.process import may_end_without_notice
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
@@ -58,8 +59,8 @@ class TokenSource:
         self._memory = Memory(grant.refresh_margin)
         self._pending = PendingSave(grant.store, self._memory)
         self._refresher = Refresher(grant, self._memory, self._pending)
-        self.slot = self._memory.slot
-        self.timeout = grant.timeout
+        self.slot: CacheSlot = self._memory.slot
+        self.timeout: float = grant.timeout
         self._start_over()
         _sources.add(self)
 
@@ -237,5 +238,5 @@ def _start_over_in_child() -> None:
         source._start_over()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over_in_child)

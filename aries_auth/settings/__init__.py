@@ -15,7 +15,6 @@ from aries_auth.settings.urls import (
     authorize_url,
     check_endpoint,
     check_redirect_uri,
-    is_loopback,
     origin_of_url,
     parse_origins,
     request_origin,
@@ -23,6 +22,7 @@ from aries_auth.settings.urls import (
 )
 from aries_auth.settings.values import check_flag, check_text, missing, variable
 from aries_auth.singleflight.clock import check_seconds
+from aries_auth.token_endpoint.protocol import is_loopback
 
 __all__ = [
     "DEFAULT_PORTS",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import NamedTuple, Sequence, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
 from aries_auth.settings.values import variable
-from aries_auth.token_endpoint.protocol import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL
+from aries_auth.token_endpoint.protocol import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL, is_loopback
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?\Z")
@@ -48,14 +47,6 @@ def check_redirect_uri(uri: object) -> str:
     if "#" in uri:
         raise ConfigurationError(f"The redirect URI {shown} must not have a fragment (RFC 6749 section 3.1.2).")
     return uri
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address can only mean this machine."""
-    try:
-        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def check_endpoint(name: str, url: object) -> str:

@@ -129,7 +129,7 @@ class Flight(Generic[T]):
         """What the work returned; raises what it raised, each waiter an exception of its own."""
         error = self._error
         if error is None:
-            return self._result  # type: ignore[return-value]
+            return self._result  # type: ignore[return-value] # ty: ignore[invalid-explicit-return]
         if isinstance(error, AriesAuthError):
             # One object raised in many threads would collect all their frames in its traceback.
             raise copy.copy(error) from error.__cause__
@@ -153,6 +153,9 @@ class Flight(Generic[T]):
         """`pause` for work of one attempt: it waits for no second one."""
         return seconds <= 0 and self.pause(0.0)
 
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _elsewhere, ()  # a prepared request that travels leaves it behind
+
     def _claim(self) -> Callable[[Flight[T]], T] | None:
         with self._lock:
             work, self._work = self._work, None
@@ -162,7 +165,8 @@ class Flight(Generic[T]):
         self._result, self._error = result, error
         with self._lock:
             self._done = True
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks = self._callbacks
+            self._callbacks = []
         for callback in callbacks:
             # The waiter's loop may have ended meanwhile; trio's error for that is a RuntimeError, too.
             with suppress(RuntimeError):
@@ -212,6 +216,10 @@ class Flight(Generic[T]):
             await arrived.wait()
 
 
+def _elsewhere() -> None:
+    """What a flight is in another process."""
+
+
 Steps = Generator[Tuple[Flight[Any], float], None, R]
 
 
@@ -235,14 +243,6 @@ async def drive_async(steps: Steps[R]) -> R:
         return stop.value  # type: ignore[no-any-return]
 
 
-def is_told(ended: GeneratorExit) -> bool:
-    """Whether a library has ended an auth flow because its call raised an error, rather than by a cancellation.
-
-    A library closes the flow as the error passes through it, so that the error stands behind the GeneratorExit.
-    """
-    return isinstance(ended.__context__, Exception)
-
-
 def _in_trio() -> bool:
     trio = sys.modules.get("trio")
     if trio is None:
@@ -261,5 +261,5 @@ def _start_over() -> None:
     _pool.__init__()  # type: ignore[misc]
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over)

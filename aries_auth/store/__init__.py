@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aries_auth.store.document import Cipher
-from aries_auth.store.file import FileTokenStore, profile_path
+from aries_auth.store.file import FileTokenStore
+from aries_auth.store.profile import check_profile, profile_path
 from aries_auth.store.protocol import (
     LOCK_TIMEOUT,
     StoreAttributes,
@@ -22,6 +23,7 @@ __all__ = [
     "StoreAttributes",
     "StoreEntry",
     "TokenStore",
+    "check_profile",
     "locked_in_slices",
     "profile_path",
     "store_command_options",

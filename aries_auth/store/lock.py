@@ -1,8 +1,7 @@
 """The exclusive lock of a file store: one lock file, held by one descriptor.
 
-On POSIX this is the `flock` that filelock takes, so that the two exclude each other, on a descriptor of our own:
-filelock 3.16, the last for Python 3.8, truncates what a planted link points to, unlocks the parent's lock from a
-forked child's destructor, and later ones fall back to a lock file that outlives a crash. Elsewhere it is filelock.
+filelock takes the lock, so that its `FileLock` and ours exclude each other. The descriptor is our own: we open it
+without following a planted link, check whose it is, and let a forked child close it without unlocking its parent's.
 """
 
 from __future__ import annotations
@@ -14,23 +13,27 @@ import stat
 import sys
 import time
 import weakref
-from contextlib import contextmanager, suppress
-from typing import Callable, Generator
+from contextlib import suppress
+from functools import lru_cache
+from types import TracebackType
+from typing import Callable, Tuple
 
 from aries_auth.errors import LockTimeout, StoreError
+from aries_auth.store.path import effective_user, reason
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.01
-_HELD_ELSEWHERE = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
+_FLAGS = (
+    os.O_RDWR
+    | os.O_CREAT
+    | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"))
+)
 # Files that a forked child must close: they share their lock with the parent's.
 _open_files: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
 
 
-@contextmanager
-def exclusive_lock(
-    path: str, timeout: float, *, monotonic: Callable[[], float] = time.monotonic
-) -> Generator[None, None, None]:
-    """Hold the lock file `path`, waiting at most `timeout` seconds for it (0: one try).
+def exclusive_lock(path: str, timeout: float, *, monotonic: Callable[[], float] = time.monotonic) -> ExclusiveLock:
+    """Hold the lock file `path` in a ``with`` block, waiting at most `timeout` seconds for it (0: one try).
 
     The lock file stays when the lock is released: unlinking it would let two holders lock two files of one name.
 
@@ -38,130 +41,168 @@ def exclusive_lock(
         LockTimeout: somebody else held it all that time.
         StoreError: the file can't be opened safely, or its filesystem has no locks.
     """
-    lock = _Lock(path)
-    # Wherever Ctrl-C falls in here, a lock that is held goes with `lock`: by its release, else by its end.
-    try:
-        _wait(lock, path, timeout, monotonic)
-        yield
-    finally:
-        lock.release()
+    return ExclusiveLock(path, timeout, monotonic)
 
 
-def _wait(lock: _Lock, path: str, timeout: float, monotonic: Callable[[], float]) -> None:
-    deadline = monotonic() + timeout
-    pause = _FIRST_PAUSE
-    while not lock.acquire():
-        left = deadline - monotonic()
-        if not left > 0:  # a NaN must not wait for ever
-            raise LockTimeout(
-                f"{path} is locked by another process or thread, and was not released within {timeout:g} s. "
-                "Try again; if it stays so, look for a hung process that uses this store."
-            )
-        time.sleep(min(pause, left))
-        pause = min(_LONGEST_PAUSE, pause * 2)
+class ExclusiveLock:
+    """The lock file, opened for as long as the lock is tried or held.
 
+    A class rather than a generator: a Ctrl-C in `__enter__` releases what was taken at once, and not when PyPy collects
+    a generator.
+    """
 
-if sys.platform == "win32":  # pragma: no cover - the interpreters at hand prove Linux
+    def __init__(self, path: str, timeout: float, monotonic: Callable[[], float]) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._monotonic = monotonic
+        self._owner = os.getpid()
+        self._file: io.FileIO | None = None
 
-    class _Lock:
-        """The lock of filelock."""
-
-        def __init__(self, path: str) -> None:
-            import filelock  # noqa: PLC0415 - needed on this platform alone
-
-            self._path = path
-            self._timed_out = filelock.Timeout
-            self._lock = filelock.FileLock(path, thread_local=False)
-
-        def acquire(self) -> bool:
-            try:
-                self._lock.acquire(timeout=0)
-            except self._timed_out:
-                return False
-            except OSError as exc:
-                raise StoreError(f"The lock file {self._path} can't be used: {exc.strerror}.") from exc
-            return True
-
-        def release(self) -> None:
-            self._lock.release()
-
-else:
-    import fcntl
-
-    class _Lock:
-        """The lock file, opened for as long as the lock is tried or held."""
-
-        def __init__(self, path: str) -> None:
-            self._path = path
-            self._owner = os.getpid()
-            self._file: io.FileIO | None = None
-
-        def acquire(self) -> bool:
-            """One try; what it leaves open is closed by the next one, or by the release."""
+    def __enter__(self) -> None:
+        try:
+            self._wait()
+        except BaseException:
             self.release()
-            self._file = _open(self._path)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever unlinked the file before we had the lock left us a lock on no name.
-                return _same_file(self._path, self._file.fileno())
-            except OSError as exc:
-                if exc.errno in _HELD_ELSEWHERE:
-                    return False
-                raise StoreError(
-                    f"The filesystem of {self._path} gives no lock ({os.strerror(exc.errno or 0)}), and without one "
-                    "two processes could spend the same refresh token. Keep the token file on a local filesystem."
-                ) from exc
+            raise
 
-        def release(self) -> None:
-            # A child that was forked inside the block shares the lock: releasing it would release the parent's.
-            if self._file is None or os.getpid() != self._owner:
-                return
-            # Closing unlocks, too; by itself it would not while a forked child has the descriptor.
-            with suppress(OSError):
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
-
-    def _open(path: str) -> io.FileIO:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            file = io.FileIO(path, "r+", opener=_opener)
+            self.release()
+        except BaseException:
+            self.release()  # Ctrl-C came first
+            raise
+
+    def _wait(self) -> None:
+        deadline = self._monotonic() + self._timeout
+        pause = _FIRST_PAUSE
+        while not self._try_once():
+            left = deadline - self._monotonic()
+            if not left > 0:  # a NaN must not wait for ever
+                raise LockTimeout(
+                    f"{self._path} is locked by another process or thread, and was not released within "
+                    f"{self._timeout:g} s. Try again; if it stays so, look for a hung process that uses this store."
+                )
+            time.sleep(min(pause, left))
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _try_once(self) -> bool:
+        """One try. What it leaves open is closed by the next one, or by the release."""
+        self.release()
+        self._file = file = _open(self._path)
+        lock, _ = _primitive()
+        try:
+            # Whoever unlinked the file before we had the lock left us a lock on no name.
+            return lock(file.fileno()) and _same_file(self._path, file.fileno())
         except OSError as exc:
-            what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else os.strerror(exc.errno or 0)
-            raise StoreError(f"The lock file {path} can't be opened: {what}.") from exc
-        _open_files.add(file)
-        try:
-            status = os.fstat(file.fileno())
-            fault = _fault(status)
-            if not fault:
-                if status.st_mode & 0o600 != 0o600:
-                    os.fchmod(file.fileno(), 0o600)  # a umask that takes the owner's own bits
-                return file
-        except OSError:
-            fault = "its permissions can't be set"
+            raise StoreError(
+                f"The filesystem of {self._path} gives no lock ({reason(exc)}), and without one two processes could "
+                "spend the same refresh token. Keep the token file on a local filesystem."
+            ) from exc
+
+    def release(self) -> None:
+        """Unlock and close; nothing happens if that was done."""
+        # A child that was forked inside the block shares the lock: releasing it would release the parent's.
+        if self._file is None or os.getpid() != self._owner:
+            return
+        # Closing unlocks, too; by itself it would not while a forked child has the descriptor.
+        _, unlock = _primitive()
+        with suppress(OSError, ValueError):
+            unlock(self._file.fileno())
+        with suppress(OSError):
+            self._file.close()
+        self._file = None
+
+
+_Primitive = Tuple[Callable[[int], bool], Callable[[int], None]]
+
+
+@lru_cache(maxsize=1)
+def _primitive() -> _Primitive:
+    """How a descriptor is locked, once, and unlocked: by filelock, loaded when the first lock is taken."""
+    try:
+        from filelock import lock_descriptor, unlock_descriptor  # noqa: PLC0415 - 20 ms that a look does not need
+    except ImportError:
+        return _primitive_of_old()
+    return lambda descriptor: lock_descriptor(descriptor, blocking=False), unlock_descriptor
+
+
+def _primitive_of_old() -> _Primitive:
+    """What `FileLock` takes before filelock 3.30, which brought `lock_descriptor`: Python 3.8 and 3.9 have no newer."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        def lock(descriptor: int) -> bool:
+            return _unless_held(lambda: msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1))
+
+        return lock, lambda descriptor: msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    import fcntl  # noqa: PLC0415
+
+    def flock(descriptor: int) -> bool:
+        return _unless_held(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+
+    return flock, lambda descriptor: fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _unless_held(take: Callable[[], None]) -> bool:
+    try:
+        take()
+    except OSError as exc:
+        if exc.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _open(path: str) -> io.FileIO:
+    try:
+        file = io.FileIO(path, "r+", opener=_opener)
+    except OSError as exc:
+        what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else reason(exc)
+        raise StoreError(f"The lock file {path} can't be opened: {what}.") from exc
+    _open_files.add(file)
+    try:
+        status = os.fstat(file.fileno())
+        fault = _fault(status)
+        if not fault:
+            if sys.platform != "win32" and status.st_mode & 0o600 != 0o600:
+                os.fchmod(file.fileno(), 0o600)  # a umask that takes the owner's own bits
+            return file
+    except OSError:
+        fault = "its permissions can't be set"
+    with suppress(OSError):
+        file.close()
+    raise StoreError(f"The lock file {path} can't be trusted: {fault}. Remove it, or use a folder of your own.")
+
+
+def _opener(path: str, _flags: int) -> int:
+    return os.open(path, _FLAGS, 0o600)
+
+
+def _fault(status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    user = effective_user()
+    if user is not None and status.st_uid != user:
+        return f"it belongs to user {status.st_uid}"
+    return "it has a second name (a hard link)" if status.st_nlink > 1 else ""
+
+
+def _same_file(path: str, descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return True  # what is open there can't be unlinked
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _close_inherited() -> None:
+    for file in list(_open_files):
         with suppress(OSError):
             file.close()
-        raise StoreError(f"The lock file {path} can't be trusted: {fault}. Remove it, or use a folder of your own.")
 
-    def _opener(path: str, _flags: int) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
-    def _fault(status: os.stat_result) -> str:
-        if not stat.S_ISREG(status.st_mode):
-            return "it is no regular file"
-        if status.st_uid != os.geteuid():
-            return f"it belongs to user {status.st_uid}"
-        return "it has a second name (a hard link)" if status.st_nlink > 1 else ""
-
-    def _same_file(path: str, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
-        except FileNotFoundError:
-            return False
-
-    def _close_inherited() -> None:
-        for file in list(_open_files):
-            with suppress(OSError):
-                file.close()
-
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_inherited)

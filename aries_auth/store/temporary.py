@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import sys
 from contextlib import suppress
 
 from aries_auth.errors import StoreError
+from aries_auth.store.durable import allocate, sync_folder, write_and_close
+from aries_auth.store.path import reason
+from aries_auth.store.replaceable import permission_fault, replace_fault
+from aries_auth.store.windows import REPLACE_PATIENCE, patiently
 from aries_auth.token import Secret
 
 _FLAGS = (
@@ -15,12 +19,16 @@ _FLAGS = (
     | os.O_EXCL
     | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"))
 )
-_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def reason(exc: OSError) -> str:
-    """What the system says, in its own words."""
-    return exc.strerror or type(exc).__name__
+class NotDurable(StoreError):
+    """The token is saved and everybody sees it, but a power cut now could bring the old one back."""
+
+
+def remove(path: str) -> None:
+    """Remove a file; nothing happens if there is none. Raises OSError."""
+    with suppress(FileNotFoundError):
+        patiently(lambda: os.unlink(path), REPLACE_PATIENCE)
 
 
 def make_folder(folder: str) -> None:
@@ -57,44 +65,68 @@ class TemporaryFile:
         folder, name = os.path.split(target)
         self.path = os.path.join(folder, f".{name}.tmp")
 
-    def create(self, size: int) -> None:
-        """Create the file and allocate `size` bytes; nothing happens where that was done.
-
-        Raises:
-            StoreError: it can't be created or sized, or the target can't be replaced.
-        """
+    def check_process(self) -> None:
+        """Raise StoreError in a forked child: the lock is its parent's."""
         if os.getpid() != self._owner:
             raise StoreError(f"{self._target} was locked by the process that forked this one. Lock it again here.")
+
+    def prove(self) -> None:
+        """Prove that the target can be replaced, as far as that shows before it is done. Changes nothing.
+
+        Raises:
+            StoreError: it can't be: a mount point, an immutable file.
+        """
+        fault = replace_fault(self._target)
+        if fault:
+            raise StoreError(f"The token file {self._target} can't be replaced: {fault}. Nothing was changed.")
+
+    def create(self, size: int) -> None:
+        """Create the file and allocate `size` bytes; nothing happens if that was done.
+
+        Raises:
+            StoreError: it can't be created, sized or kept private, or the target can't be replaced.
+        """
+        self.check_process()
         if self._descriptor is not None:
             return
         if os.path.isdir(self._target):
             raise StoreError(f"The token file {self._target} can't be replaced: it is a directory.")
         try:
-            self._descriptor = descriptor = self._open()
-            if os.name == "posix" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
-                os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
-            _allocate(descriptor, size)
-            self._allocated = size
+            fault = self._create(size)
         except OSError as exc:
             self.discard()
             raise StoreError(
                 f"The token file {self._target} can't be replaced, since {self.path} can't be made: {reason(exc)}. "
                 "Nothing was changed."
             ) from exc
+        if fault:
+            self.discard()
+            raise StoreError(f"The token file {self._target} can't be kept there: {fault}. Nothing was changed.")
+
+    def _create(self, size: int) -> str:
+        self._descriptor = descriptor = self._open()
+        if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
+            os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
+        fault = permission_fault(os.fstat(descriptor), self._mode)
+        if not fault:
+            allocate(descriptor, size)
+            self._allocated = size
+        return fault
 
     def _open(self) -> int:
         try:
             return os.open(self.path, _FLAGS, self._mode)
         except FileExistsError:
-            os.unlink(self.path)
+            patiently(lambda: os.unlink(self.path), REPLACE_PATIENCE)
             return os.open(self.path, _FLAGS, self._mode)
 
     def replace_target(self, document: Secret) -> None:
         """Write the document, fsync, replace the target, fsync the folder.
 
         Raises:
-            StoreError: a step failed. After a failed fsync the target is replaced all the same: others must find
-                the new token there rather than the spent one.
+            NotDurable: the target is replaced, but the fsync of its folder failed.
+            StoreError: another step failed. After a failed fsync of the file the target is replaced all the same:
+                others must find the new token there rather than the spent one.
         """
         folder = os.path.dirname(self._target)
         try:
@@ -108,16 +140,18 @@ class TemporaryFile:
             with suppress(OSError):
                 os.unlink(self.path)
             raise StoreError(f"The token file {self._target} could not be replaced: {reason(exc)}.") from exc
-        fault = fault or sync_folder(folder)
         if fault:
             raise StoreError(f"The token file {self._target} was replaced, but may not outlive a power cut: {fault}.")
+        fault = sync_folder(folder)
+        if fault:
+            raise NotDurable(f"The token file {self._target} is saved, but may not outlive a power cut: {fault}.")
 
     def _put(self, document: Secret) -> str:
         self.create(len(document.reveal()))
         descriptor, self._descriptor = self._descriptor, None
         assert descriptor is not None  # noqa: S101 - create() has set it
-        fault = _write(descriptor, document, self._allocated)
-        os.replace(self.path, self._target)
+        fault = write_and_close(descriptor, document, self._allocated)
+        patiently(lambda: os.replace(self.path, self._target), REPLACE_PATIENCE)
         return fault
 
     def discard(self) -> None:
@@ -129,60 +163,3 @@ class TemporaryFile:
                 os.close(descriptor)
             with suppress(OSError):
                 os.unlink(self.path)
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    allocate = getattr(os, "posix_fallocate", None)
-    if allocate is not None:
-        try:
-            allocate(descriptor, 0, size)
-            return
-        except OSError as exc:
-            if exc.errno not in _NOT_SUPPORTED:
-                raise
-    _write_whole(descriptor, b"\0" * size)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-
-
-def _write(descriptor: int, document: Secret, allocated: int) -> str:
-    """Write the whole document and close; returns what fsync or close said where it failed: that must not stop us."""
-    try:
-        size = _write_whole(descriptor, document.reveal().encode("ascii"))
-        if size != allocated:
-            os.ftruncate(descriptor, size)
-    except OSError:
-        with suppress(OSError):
-            os.close(descriptor)
-        raise
-    fault = ""
-    for step in (os.fsync, os.close):
-        try:
-            step(descriptor)
-        except OSError as exc:
-            fault = fault or f"{step.__name__} said {reason(exc)}"
-    return fault
-
-
-def _write_whole(descriptor: int, data: bytes) -> int:
-    left, size = memoryview(data), len(data)
-    try:
-        while left:
-            left = left[os.write(descriptor, left) :]
-    finally:
-        del data, left  # a frame that raises must not show them
-    return size
-
-
-def sync_folder(folder: str) -> str:
-    """Make what was put in place or removed there outlive a power cut; returns what fsync said where it failed."""
-    if os.name != "posix":
-        return ""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        return "" if exc.errno in _NOT_SUPPORTED else f"fsync of its folder said {reason(exc)}"
-    return ""

@@ -104,8 +104,8 @@ class Grants:
 
     def __init__(self, rules: Rules, clock: Callable[[], float] | None = None) -> None:
         self.rules = rules
-        self.refresh_count = 0
-        self.reused_refresh_tokens = 0
+        self.refresh_count: int = 0
+        self.reused_refresh_tokens: int = 0
         self._clock = clock
         self._lock = threading.RLock()
         self._codes: dict[str, _Code] = {}
@@ -248,7 +248,8 @@ class Grants:
     def reset_counts(self) -> None:
         """Starts to count again."""
         with self._lock:
-            self.refresh_count = self.reused_refresh_tokens = 0
+            self.refresh_count = 0
+            self.reused_refresh_tokens = 0
 
     def clear(self) -> None:
         """Forgets every code, grant and token."""

@@ -1,9 +1,10 @@
-"""pytest fixtures, by an entry point: `aries_sandbox`, `aries_auth` and their kin. Loading it loads little else."""
+"""pytest fixtures, by an entry point: `aries_sandbox`, `aries_client_auth` and others. Loading it loads little else."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generator, Iterator
 
 import pytest
 
@@ -19,8 +20,22 @@ def aries_sandbox_server() -> Iterator[AriesSandbox]:
     """The sandbox that the tests of a session share; ask for `aries_sandbox` instead."""
     from aries_auth.testing import AriesSandbox  # noqa: PLC0415 - every pytest run loads this module
 
-    with AriesSandbox() as aries:
+    with AriesSandbox() as aries, _no_proxy():
         yield aries
+
+
+@contextmanager
+def _no_proxy() -> Generator[None, None, None]:
+    """Adds this machine to ``NO_PROXY``: calls to the sandbox must not go to a company's proxy."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Both spellings, with the same value: programs differ in which they look at first.
+        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if listed.strip() != "*":
+            local = [host for host in ("127.0.0.1", "localhost") if host not in listed.split(",")]
+            value = ",".join([*([listed] if listed else []), *local])
+            patch.setenv("no_proxy", value)
+            patch.setenv("NO_PROXY", value)
+        yield
 
 
 @pytest.fixture
@@ -34,7 +49,7 @@ def aries_sandbox(aries_sandbox_server: AriesSandbox) -> Iterator[AriesSandbox]:
 
 @pytest.fixture
 def aries_store(aries_sandbox: AriesSandbox, tmp_path: Path) -> FileTokenStore:
-    """The store of `aries_auth`, with a grant that was made a minute ago.
+    """The store of `aries_client_auth`, with a grant that was made a minute ago.
 
     A token that is younger than half a minute would not be refreshed after a 401, and tests want to see that.
     """
@@ -46,18 +61,9 @@ def aries_store(aries_sandbox: AriesSandbox, tmp_path: Path) -> FileTokenStore:
 
 
 @pytest.fixture
-def aries_auth(aries_sandbox: AriesSandbox, aries_store: FileTokenStore) -> AriesAuth:
+def aries_client_auth(aries_sandbox: AriesSandbox, aries_store: FileTokenStore) -> AriesAuth:
     """An `AriesAuth` that is logged in at `aries_sandbox`, with `aries_store` as its store."""
-    from aries_auth import AriesAuth  # noqa: PLC0415
-
-    return AriesAuth(
-        aries_sandbox.client_id,
-        aries_sandbox.client_secret,
-        aries_sandbox.redirect_uri,
-        store=aries_store,
-        token_url=aries_sandbox.token_url,
-        api_origins=[aries_sandbox.api_url],
-    )
+    return aries_sandbox.auth(aries_store)
 
 
 @pytest.fixture

@@ -11,10 +11,14 @@ from aries_auth.testing import endpoints, person
 from aries_auth.testing.endpoints import Client
 from aries_auth.testing.faults import Body, Fault
 from aries_auth.testing.grants import SCOPES, Grants, Rules
+from aries_auth.testing.hosts import warn_if_reachable
 from aries_auth.testing.server import Server
 from aries_auth.testing.service import Service
 
 if TYPE_CHECKING:
+    import os
+
+    from aries_auth import AriesAuth, TokenStore
     from aries_auth.testing.records import ApiRequestRecord, TokenRequestRecord
     from aries_auth.token import Token
 
@@ -33,7 +37,7 @@ class AriesSandbox:
         code_lifetime: seconds.
         rotate: whether a refresh brings a new refresh token and ends the old one.
         expires_in: what answers claim: ``...`` the truth, None nothing, anything else as it is.
-        host: the address to listen on.
+        host: the address to listen on. What is no loopback address gets a warning: whoever reaches it can use it.
         port: 0 takes a free one.
         clock: Unix time in seconds; None is ``time.time``, looked up at each call.
     """
@@ -73,8 +77,9 @@ class AriesSandbox:
             access_token_lifetime, refresh_token_lifetime, code_lifetime, rotate=rotate, expires_in=expires_in
         )
         client = Client(client_id, client_secret or secrets.token_urlsafe(24), redirect_uris)
-        self.client_id, self.client_secret = client.client_id, client.client_secret
-        self.redirect_uri = redirect_uris[0]
+        self.client_id: str = client.client_id
+        self.client_secret: str = client.client_secret
+        self.redirect_uri: str = redirect_uris[0]
         self._grants = Grants(replace(self._original), clock)
         self._service = Service(client, self._grants)
         self._host = host
@@ -89,6 +94,7 @@ class AriesSandbox:
     def start(self) -> AriesSandbox:
         """Listens when it returns."""
         if self._server is None:
+            warn_if_reachable(self._host)
             self._stopped.clear()
             self._server = Server(self._service, self._host, self._port)
             self._port = self._server.port
@@ -152,6 +158,25 @@ class AriesSandbox:
     def rules(self) -> Rules:
         """Lifetimes, rotation and the answer's form, to be changed at any time."""
         return self._grants.rules
+
+    def auth(self, store: TokenStore | str | os.PathLike[str] | None = None, **changes: Any) -> AriesAuth:
+        """An `AriesAuth` of this sandbox's client, that sends its token here and nowhere else.
+
+        Args:
+            store: its store, as for `AriesAuth`; `issue_token` makes what to put there.
+            changes: parameters of `AriesAuth` that differ from the sandbox's.
+        """
+        from aries_auth import AriesAuth  # noqa: PLC0415 - the server itself can do without
+
+        given: dict[str, Any] = {
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "redirect_uri": self.redirect_uri,
+            "store": store,
+            "token_url": self.token_url,
+            "api_origins": [self.api_url],
+        }
+        return AriesAuth(**{**given, **changes})
 
     def issue_token(
         self,

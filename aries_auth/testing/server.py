@@ -14,13 +14,14 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from aries_auth.testing.frames import Frames
+from aries_auth.testing.hosts import is_addressed
 from aries_auth.testing.messages import Request, Response, json_response, nested_error
 from aries_auth.testing.service import Delivery, Service
 
 logger = logging.getLogger("aries_auth.testing")
 
 _BACKLOG = 1024
-_LARGEST_BODY = 256 * 1024 * 1024
+_LARGEST_BODY = 8 * 1024 * 1024
 _PATIENCE = 5.0
 
 
@@ -31,6 +32,7 @@ class Server:
         self.service = service
         service.closed = False
         self._listener = _listen(host, port)
+        self.host = host
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -109,6 +111,16 @@ class Server:
                 self._threads.discard(threading.current_thread())
 
 
+class _TooLarge(Exception):
+    """A body that is not read."""
+
+
+def _within_limit(length: int) -> int:
+    if length > _LARGEST_BODY:
+        raise _TooLarge
+    return length
+
+
 class Handler(BaseHTTPRequestHandler):
     """Reads requests off a connection and sends what the service answers."""
 
@@ -117,11 +129,17 @@ class Handler(BaseHTTPRequestHandler):
     server: Server  # type: ignore[assignment]
 
     def _serve(self) -> None:
-        body = self._read_body()
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1 or not is_addressed("".join(hosts), self.server.host, self.server.port):
+            self._refuse(421, "HOST_UNKNOWN", f"This is the Aries sandbox at port {self.server.port}, not that Host.")
+            return
+        try:
+            body = self._read_body()
+        except _TooLarge:
+            self._refuse(400, "BODY_TOO_LARGE", f"The body has more than {_LARGEST_BODY} bytes.")
+            return
         if body is None:
-            self.close_connection = True
-            answer = nested_error("VALIDATION", "BODY_INVALID", "The body's length is not usable.")
-            self._send(Delivery(json_response(answer, 400, {"Connection": "close"})))
+            self._refuse(400, "BODY_INVALID", "The body's length is not usable.")
             return
         path, _, query = self.path.partition("?")
         headers: dict[str, str] = {}
@@ -138,6 +156,12 @@ class Handler(BaseHTTPRequestHandler):
         if delivery.response.status == 101:
             self.close_connection = True
             self.server.service.converse(request, Frames(self.rfile, self.wfile))
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answers a request that is not looked at, and closes the connection, since its body was not read."""
+        self.close_connection = True
+        answer = nested_error("VALIDATION", code, message)
+        self._send(Delivery(json_response(answer, status, {"Connection": "close"})))
 
     do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815
 
@@ -158,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
             length = int(self.headers.get("Content-Length", "0"))
         except ValueError:
             return None
-        return self._read_exactly(length) if 0 <= length <= _LARGEST_BODY else None
+        return self._read_exactly(_within_limit(length)) if length >= 0 else None
 
     def _read_exactly(self, length: int) -> bytes:
         data = self.rfile.read(length)
@@ -173,8 +197,9 @@ class Handler(BaseHTTPRequestHandler):
                 size = int(self.rfile.readline(128).partition(b";")[0], 16)
             except ValueError:
                 return None
-            if size < 0 or len(body) + size > _LARGEST_BODY:
+            if size < 0:
                 return None
+            _within_limit(len(body) + size)
             body += self._read_exactly(size)
             if size == 0:
                 while self.rfile.readline(8192) not in (b"\r\n", b"\n", b""):

@@ -34,7 +34,7 @@ class Visit:
         self.request = request
         self.route = route
         self.at = at
-        self.started = time.perf_counter()
+        self.started: float = time.perf_counter()
         self.status: int | None = None
         self.answered = False
 
@@ -45,9 +45,9 @@ class Service:
     def __init__(self, client: Client, grants: Grants) -> None:
         self.client = client
         self.grants = grants
-        self.api = Api(grants)
-        self.faults = FaultBoard()
-        self.journal = Journal()
+        self.api: Api = Api(grants)
+        self.faults: FaultBoard = FaultBoard()
+        self.journal: Journal = Journal()
         self.closed = False
 
     def answer(self, request: Request) -> Delivery | None:

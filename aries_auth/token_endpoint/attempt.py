@@ -1,4 +1,4 @@
-"""One attempt to send a token request, with requests, httpx or httpx2, and what an exception of theirs says.
+"""One attempt to send a token request: with which library, with which headers, and that it ends in time.
 
 What goes wrong comes back as a value: an exception raised in here would carry frames that hold the request's body.
 """
@@ -8,49 +8,49 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import ssl
-import time
-import zlib
-from contextlib import closing, suppress
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
-import httpx
 import requests
-from urllib3 import HTTPResponse
-from urllib3.exceptions import NewConnectionError
 
-from aries_auth.errors import printable
-from aries_auth.token_endpoint import protocol
-from aries_auth.token_endpoint.protocol import Answer, TokenRequest
+from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
+from aries_auth.token_endpoint.answer import Attempt, is_whole
+from aries_auth.token_endpoint.deadline import watchdog
+from aries_auth.token_endpoint.faults import classified
+from aries_auth.token_endpoint.protocol import TokenRequest
 
-_LARGEST_ANSWER = 1024 * 1024
 _LONGEST_CONNECT = 10.0
-# What is decoded in steps bounded by what was read; br and zstd expand without such a bound, and so do layers.
-_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
-_NEVER_MADE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
-_NOT_TRUSTED = frozenset({"SSLCertVerificationError", "CertificateError"})  # the latter is urllib3 1.26's own
-
+_OF_REQUESTS = frozenset({"requests", "niquests"})
 
 # Where this module was loaded. A client that is met in another process may have been made here, before a fork.
 FIRST_PROCESS = os.getpid()
 
 
-class Attempt(NamedTuple):
-    """What became of it: an answer, or why there is none and whether the endpoint can have spent what it was sent."""
-
-    answer: Answer | None = None
-    fault: str = ""
-    unsent: bool = False
-    retryable: bool = True
-
-
 def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
-    """Send the request once, with `client` or else with `library`; reads of the answer take `seconds` at most."""
-    send = _with_requests if library == "requests" else functools.partial(_with_httpx, _module(library))
-    try:
-        return send(request, client, seconds)
-    except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
-        return _classified(exc, request)
+    """Send the request once, with `client` or else with `library`; it has ended after `seconds` and a moment."""
+    module = import_module(library)  # httpx2 and niquests are no dependencies: here only when the caller uses them
+    send = functools.partial(_send, module, request, client, seconds)
+    if library in _OF_REQUESTS:
+        ends = with_requests.ends_in_time(module, client, request.url)
+    else:
+        ends = with_httpx.ends_in_time(module, client)
+    return send() if ends else own_thread.run(send, seconds)
+
+
+def _send(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
+    library = module.__name__
+    send = with_requests.send if library in _OF_REQUESTS else with_httpx.send
+    with watchdog.limit(seconds) as deadline:
+        try:
+            headers = _headers(library, module.__version__)
+            attempt = send(module, request, client, (min(seconds, _LONGEST_CONNECT), seconds), headers, deadline)
+        except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
+            attempt = classified(exc, request, client, library)
+    # What the deadline cut short can look like an answer's end.
+    if deadline.passed and (attempt.answer is None or not is_whole(attempt.answer)):
+        return Attempt(fault="the answer was not complete in time", unsent=attempt.unsent)
+    return attempt
 
 
 def drop_inherited_connections(client: Any) -> None:
@@ -64,14 +64,6 @@ def drop_inherited_connections(client: Any) -> None:
             for connection in getattr(getattr(transport, "_pool", None), "connections", ()):
                 if connection.is_idle():
                     connection.close()
-
-
-def _module(library: str) -> Any:
-    if library == "httpx2":
-        import httpx2  # noqa: PLC0415 - no dependency: here only when the caller uses it
-
-        return httpx2
-    return httpx
 
 
 def _headers(library: str, version: str) -> dict[str, str]:
@@ -92,147 +84,3 @@ def _version() -> str:
         return metadata.version("aries-auth")
     except metadata.PackageNotFoundError:
         return "0"
-
-
-def _with_requests(request: TokenRequest, client: requests.Session | None, seconds: float) -> Attempt:
-    session = requests.Session() if client is None else client
-    try:
-        with closing(
-            session.post(
-                request.url,
-                json=dict(request.body),
-                headers=_headers("requests", requests.__version__),
-                auth=_without_authorization,
-                hooks={"response": _without_location},
-                verify=session.verify,  # else $REQUESTS_CA_BUNDLE would win over what the caller set
-                timeout=(min(seconds, _LONGEST_CONNECT), seconds),
-                allow_redirects=False,
-                stream=True,
-            )
-        ) as response:
-            if isinstance(response.raw, HTTPResponse):  # an adapter's or a mock's may be anything
-                response.raw.enforce_content_length = True  # else urllib3 1.26 takes half an answer for a whole one
-            # Small steps: urllib3 1.26 decodes each in one go, however large it becomes.
-            return _read(response.status_code, response.headers, response.iter_content(4096), seconds)
-    finally:
-        if client is None:
-            session.close()
-
-
-def _without_authorization(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stands in for the session's own auth and for netrc, and takes off the session's Authorization header."""
-    prepared.headers.pop("Authorization", None)
-    return prepared
-
-
-def _without_location(response: requests.Response, **_options: Any) -> None:
-    """Stands in for the session's own hooks, and keeps requests from reading a redirect's body, however long."""
-    response.headers.pop("Location", None)
-
-
-def _with_httpx(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
-    sender = module.Client(verify=_trust(module)) if client is None else client
-    try:
-        prepared = sender.build_request(
-            "POST",
-            request.url,
-            json=dict(request.body),
-            headers=_headers(module.__name__, module.__version__),
-            timeout=module.Timeout(seconds, connect=min(seconds, _LONGEST_CONNECT)),
-        )
-        prepared.headers.pop("Authorization", None)
-        # An Auth that does nothing stands in for the client's own and for netrc.
-        with closing(sender.send(prepared, stream=True, auth=module.Auth(), follow_redirects=False)) as response:
-            # A mock's answer has been read already.
-            chunks = response.iter_bytes() if response.is_stream_consumed else _inflated(response)
-            return _read(response.status_code, response.headers, chunks, seconds)
-    finally:
-        if client is None:
-            sender.close()
-
-
-def _inflated(response: Any) -> Iterator[bytes]:
-    """The body of an answer of httpx in steps of bounded size: by itself it decodes what it has read in one go."""
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("gzip", "deflate"):
-        yield from response.iter_raw()
-        return
-    decoder = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # takes both
-    for chunk in response.iter_raw():
-        left = chunk
-        while left:
-            yield decoder.decompress(left, 65536)
-            left = decoder.unconsumed_tail
-
-
-def _trust(module: Any) -> ssl.SSLContext:
-    return _cached_trust(module, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.lru_cache(maxsize=4)
-def _cached_trust(module: Any, _file: str | None, _folder: str | None) -> ssl.SSLContext:
-    # Reading the CA bundle costs more than the rest of a refresh together; the variables are what it depends on.
-    context: ssl.SSLContext = module.create_ssl_context()
-    return context
-
-
-def _read(
-    status: int,
-    headers: Mapping[str, str],
-    chunks: Iterator[bytes],
-    seconds: float,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Attempt:
-    known = {name.lower(): value for name, value in headers.items()}
-    encoding = known.get("content-encoding", "").strip().lower()
-    fault = "" if encoding in _ENCODINGS else f"the answer came as {printable(encoding)}, unasked"
-    deadline = monotonic() + seconds
-    body = bytearray()
-    for chunk in () if fault else chunks:
-        body += chunk
-        if len(body) > _LARGEST_ANSWER:
-            fault = f"the answer is larger than {_LARGEST_ANSWER} bytes"
-            break
-        if monotonic() > deadline:
-            return Attempt(fault="the answer was not complete in time")
-    if fault and not protocol.is_later(status):
-        return Attempt(fault=fault, retryable=False)
-    # "Later" is said by the status; what page a gateway puts under it is no matter.
-    return Attempt(Answer(status, known, b"" if fault else bytes(body)))
-
-
-def _classified(exc: Exception, request: TokenRequest) -> Attempt:
-    """What an exception of either library says about whether the endpoint has seen the request."""
-    fault = printable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__, request.secrets)
-    causes = list(_causes(exc))
-    if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
-        return Attempt(fault=f"its certificate is not trusted ({fault})", unsent=True, retryable=False)
-    if isinstance(exc, requests.ConnectionError):
-        # Not by the name ProxyError: urllib3 1.26 calls any broken connection so, where there is a proxy.
-        unsent = type(exc).__name__ in _NEVER_MADE or any(
-            isinstance(cause, NewConnectionError) or str(cause).startswith("Tunnel connection failed")
-            for cause in causes
-        )
-        return Attempt(fault=fault, unsent=unsent)
-    if isinstance(exc, requests.RequestException):
-        later = (requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.RetryError)
-        return Attempt(fault=fault, retryable=isinstance(exc, later))
-    if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
-        return Attempt(fault=fault, unsent=True)
-    status = getattr(getattr(exc, "response", None), "status_code", 0)
-    if protocol.is_later(status):  # a client with an event hook that raises for status
-        return Attempt(Answer(status, {}, b""))
-    bases = {base.__name__ for base in type(exc).__mro__}
-    return Attempt(fault=fault, retryable=bool(bases & {"TimeoutException", "NetworkError", "RemoteProtocolError"}))
-
-
-def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """An exception and all that stands behind it, including what urllib3 keeps in `reason` and in its arguments."""
-    seen: list[BaseException] = []
-    pending: list[Any] = [exc]
-    while pending:
-        cause = pending.pop()
-        if not isinstance(cause, BaseException) or any(cause is other for other in seen):
-            continue
-        seen.append(cause)
-        yield cause
-        pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]

@@ -5,13 +5,14 @@ RFC 6749 (OAuth 2.0), as Aries documents its own endpoints.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence, cast
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from aries_auth.errors import AuthorizationError, TokenRequestError, printable
-from aries_auth.token import Secret
+from aries_auth.token import Secret, Token, is_bearer
 
 AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
 TOKEN_URL = "https://api.aries.com/v1/oauth2/token"
@@ -32,12 +33,19 @@ SCOPES = (
     "watchlist:management",
 )
 
+PROXY_LOGIN = (
+    "The proxy asks for a user name and a password: check those in its URL ($HTTPS_PROXY, or that of your "
+    "token_client); characters such as #, / and % have to be percent-encoded there."
+)
+
 # docs/architecture.md, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
 _OTHER_CAUSES = frozenset({
     "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
     "validation", "rate_limit", "internal",
 })  # fmt: skip
 _LATER = frozenset({408, 425, 429})
+# What stands between us and Aries says these: a firewall, a proxy, a law.
+_FORBIDDEN = frozenset({403, 407, 451})
 
 
 class Credentials(NamedTuple):
@@ -61,6 +69,11 @@ class TokenRequest:
         """The values of the body that an error text must not repeat."""
         return tuple(self.body[name] for name in ("client_secret", "refresh_token", "code") if name in self.body)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it goes to a loopback address; then no proxy has any business with it."""
+        return is_loopback(urlsplit(self.url).hostname)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -69,6 +82,14 @@ class Answer:
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    try:
+        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 def authorization_url(authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
@@ -211,7 +232,7 @@ def refusal(answer: Answer, request: TokenRequest) -> TokenRequestError:
     error, description, request_id = (None if text is None else printable(text, secrets) for text in named)
     detail = ("" if error is None else f": {error}") + ("" if description is None else f" ({description})")
     return TokenRequestError(
-        f"{request.url} answered {status}{detail}. {_advice(status)}",
+        f"{request.url} answered {status}{detail}. {_advice(answer)}",
         status_code=status,
         error=error,
         error_description=description,
@@ -240,9 +261,34 @@ def is_grant_refused(answer: Answer) -> bool:
     return is_json and ("invalid_grant" in names or not names & _OTHER_CAUSES)
 
 
+def is_success(answer: Answer) -> bool:
+    """Whether an answer says success: a 2xx that does not name an error in the place of a token."""
+    if not 200 <= answer.status_code < 300:
+        return False
+    document = _object(_json(answer.body)[1]) or {}
+    return not document.get("error") or bool(_text(document.get("access_token")))
+
+
 def is_verdict(answer: Answer) -> bool:
-    """Whether a refusal in JSON is sure to come again at once: a 4xx that is not "later"."""
+    """Whether a refusal is sure to come again at once.
+
+    That is an error in JSON with a 2xx or with a 4xx that is not "later", and what a firewall or a proxy forbids.
+    """
+    if answer.status_code in _FORBIDDEN:
+        return True
+    if 200 <= answer.status_code < 300:
+        return not is_success(answer)
     return 400 <= answer.status_code < 500 and not is_later(answer.status_code) and _json(answer.body)[0]
+
+
+def unusable_type(token: Token, request: TokenRequest) -> TokenRequestError | None:
+    """The error for a token that is no bearer token, once it was saved; None for one that can be sent (RFC 6750)."""
+    if is_bearer(token):
+        return None
+    return TokenRequestError(
+        f"{request.url} gave a token of the type {printable(token.token_type)}, which can't be sent: only Bearer can. "
+        "The grant was saved; ask Aries' support why it has another type."
+    )
 
 
 class _Fault:
@@ -294,9 +340,17 @@ def _object(value: object) -> Mapping[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _advice(status: int) -> str:
+def _advice(answer: Answer) -> str:
+    status = answer.status_code
     if is_later(status):
         return "Try again later."
     if 300 <= status < 400:
         return "Redirects of a token request are not followed; check the token URL."
+    if status == 407:
+        return PROXY_LOGIN
+    if answer.body.strip() and not _json(answer.body)[0]:
+        return (
+            "It answered with a page and not with Aries' JSON: a firewall, a proxy or a login page of the network "
+            "answered in Aries' place. Ask who runs it to let this program through, or check the token URL."
+        )
     return "Check client id, client secret and redirect URI against Aries' Client Center."

@@ -6,7 +6,6 @@ What goes wrong comes back as a value: an exception raised in here would carry f
 from __future__ import annotations
 
 import random
-import threading
 import time
 from typing import Any, Callable, NamedTuple
 
@@ -15,7 +14,8 @@ import requests
 
 from aries_auth.errors import ConfigurationError, TokenRequestError, printable
 from aries_auth.token_endpoint import backoff, protocol
-from aries_auth.token_endpoint.attempt import Attempt, send_once
+from aries_auth.token_endpoint.answer import Attempt
+from aries_auth.token_endpoint.attempt import send_once
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
@@ -44,9 +44,9 @@ def library_of(client: object, default: str) -> str:
 
 
 def type_library(thing: object) -> str | None:
-    """``requests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
+    """``requests``, ``niquests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
     name = type(thing).__module__.partition(".")[0]
-    return name if name in ("requests", "httpx", "httpx2") else None
+    return name if name in ("requests", "niquests", "httpx", "httpx2") else None
 
 
 def library_of_request(request: object) -> str:
@@ -104,7 +104,7 @@ def send(
         if not pause(0.0):
             return Outcome(TokenRequestError("The interpreter is ending; no token request was sent.", retryable=True))
         sent_after = monotonic() - start
-        attempt = _bounded(request, client, library, deadline - monotonic())
+        attempt = send_once(request, client, library, deadline - monotonic())
         answer = attempt.answer
         if answer is not None and not protocol.is_later(answer.status_code):
             return _concluded(answer, request, sent_after)
@@ -120,7 +120,7 @@ def send(
 
 
 def _concluded(answer: Answer, request: TokenRequest, sent_after: float) -> Outcome:
-    if 200 <= answer.status_code < 300:
+    if protocol.is_success(answer):
         return Outcome(None, answer, sent_after)
     remember = backoff.VERDICT_REMEMBERED if protocol.is_verdict(answer) else 0.0
     return Outcome(protocol.refusal(answer, request), answer, sent_after, remember)
@@ -134,32 +134,9 @@ def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: 
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
-    advice = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    advice = attempt.advice or usual
     return TokenRequestError(
         f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {advice}",
         retryable=attempt.retryable,
     )
-
-
-def _bounded(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
-    """One attempt that ends after `seconds` whatever the endpoint does.
-
-    The libraries' time-outs are per read, so an endpoint that drips its header byte by byte outlasts every one of
-    them. The attempt therefore runs in a thread that is left behind when the time is up: a daemon, so that it can't
-    hold up the end of the process.
-    """
-    attempts: list[Attempt] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            attempts.append(send_once(request, client, library, seconds))
-        finally:
-            done.set()
-
-    try:
-        threading.Thread(target=run, name="aries-auth-send", daemon=True).start()
-    except RuntimeError:
-        run()  # no more threads, or (in Python 3.12) none once the main thread has ended
-    done.wait(seconds + 0.5)
-    return attempts[0] if attempts else Attempt(fault=f"no answer within {backoff.SENDING_TIME:g} s")

@@ -29,9 +29,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def settle(auth: AriesAuth) -> None:
     """Until nothing goes on in the background for this object."""
-    assert auth._ready is not None
-    source = auth._ready.source
-    wait_until(lambda: source._under_way is None or source._under_way.flight.done)
+    assert auth.wait(20)
 
 
 def margin_of(auth: AriesAuth, token: Token) -> float:

@@ -44,8 +44,8 @@ ORDER: dict[str, Any] = {
 
 
 @pytest.fixture
-def sdk(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> Iterator[FinanceDev]:
-    with httpx.Client(auth=aries_auth) as client:
+def sdk(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> Iterator[FinanceDev]:
+    with httpx.Client(auth=aries_client_auth) as client:
         yield FinanceDev(client=client, server_url=aries_sandbox.api_url)
 
 
@@ -115,19 +115,19 @@ def test_a_403_and_a_404_are_the_sdks_own_errors(sdk: FinanceDev, aries_sandbox:
 
 
 def test_an_expired_token_is_refreshed_without_the_sdk_knowing(
-    sdk: FinanceDev, aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    sdk: FinanceDev, aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
-    expired(aries_sandbox, aries_auth)
+    expired(aries_sandbox, aries_client_auth)
     assert sdk.accounts.get_user_accounts().get_accounts_response is not None
     assert aries_sandbox.refresh_count == 1
 
 
-def test_a_401_is_met_with_a_refresh_and_one_resend(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
-    store = aries_auth._store
+def test_a_401_is_met_with_a_refresh_and_one_resend(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
+    store = aries_client_auth._store
     assert isinstance(store, FileTokenStore)
     store.save(aries_sandbox.issue_token(age=600))
     aries_sandbox.revoke_access_tokens()
-    with httpx.Client(auth=aries_auth) as client:
+    with httpx.Client(auth=aries_client_auth) as client:
         placed = FinanceDev(client=client, server_url=aries_sandbox.api_url).orders.place_order(request=ORDER)
     assert placed.ord_response is not None
     assert [request.status for request in aries_sandbox.api_requests] == [401, 200]
@@ -135,19 +135,19 @@ def test_a_401_is_met_with_a_refresh_and_one_resend(aries_sandbox: AriesSandbox,
 
 
 def test_a_lost_grant_comes_out_of_the_sdk_as_login_required(
-    sdk: FinanceDev, aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    sdk: FinanceDev, aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
-    expired(aries_sandbox, aries_auth)
+    expired(aries_sandbox, aries_client_auth)
     aries_sandbox.revoke_grants()
     with pytest.raises(LoginRequired):
         sdk.accounts.get_user_accounts()
 
 
-def test_the_async_client_does_the_same(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
-    expired(aries_sandbox, aries_auth)
+def test_the_async_client_does_the_same(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
+    expired(aries_sandbox, aries_client_auth)
 
     async def main() -> Any:
-        async with httpx.AsyncClient(auth=aries_auth) as client:
+        async with httpx.AsyncClient(auth=aries_client_auth) as client:
             sdk = FinanceDev(async_client=client, server_url=aries_sandbox.api_url)
             calls = [sdk.accounts.get_user_accounts_async() for _ in range(10)]
             answers = await asyncio.gather(*calls)
@@ -162,28 +162,28 @@ def test_the_async_client_does_the_same(aries_sandbox: AriesSandbox, aries_auth:
 # Websockets
 
 
-def test_an_auth_is_a_token_provider_as_it_stands(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
-    expired(aries_sandbox, aries_auth)
-    stream = FinanceDev().websocket.market.connect(token_provider=aries_auth, url=ws(aries_sandbox))
+def test_an_auth_is_a_token_provider_as_it_stands(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
+    expired(aries_sandbox, aries_client_auth)
+    stream = FinanceDev().websocket.market.connect(token_provider=aries_client_auth, url=ws(aries_sandbox))
     with stream:
         stream.subscribe([MarketSubscription(symbol="AAPL", quote_fields="*")])
         event = next(item for item in stream if item.get("type") == "event")
         assert event["payload"]["symbol"] == "AAPL"
-    assert shown_tokens(aries_sandbox) == [fingerprint(aries_auth.get_token())]
+    assert shown_tokens(aries_sandbox) == [fingerprint(aries_client_auth.get_token())]
     assert aries_sandbox.refresh_count == 1
 
 
-def test_the_accounts_websocket_takes_it_too(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
-    stream = FinanceDev().websocket.account.connect(token_provider=aries_auth, url=ws(aries_sandbox, "accounts"))
+def test_the_accounts_websocket_takes_it_too(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
+    stream = FinanceDev().websocket.account.connect(token_provider=aries_client_auth, url=ws(aries_sandbox, "accounts"))
     with stream:
         stream.subscribe_account(ACCOUNT)
         assert next(stream)["payload"]["data"]["account"]["accountId"] == ACCOUNT
 
 
 def test_the_async_websocket_gets_its_token_without_blocking_the_loop(
-    aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
-    expired(aries_sandbox, aries_auth)
+    expired(aries_sandbox, aries_client_auth)
     aries_sandbox.fail(delay=0.5)
     beats = 0
 
@@ -195,7 +195,7 @@ def test_the_async_websocket_gets_its_token_without_blocking_the_loop(
 
     async def main() -> Any:
         heart = asyncio.ensure_future(beat())
-        provider = AsyncCallbackTokenProvider(aries_auth.get_token_async)
+        provider = AsyncCallbackTokenProvider(aries_client_auth.get_token_async)
         stream = FinanceDev().websocket.market.connect_async(token_provider=provider, url=ws(aries_sandbox))
         async with stream:
             await stream.subscribe([MarketSubscription(symbol="MSFT", quote_fields="*")])
@@ -209,25 +209,31 @@ def test_the_async_websocket_gets_its_token_without_blocking_the_loop(
 
     assert asyncio.run(main()).payload["symbol"] == "MSFT"
     assert beats > 20
-    assert shown_tokens(aries_sandbox) == [fingerprint(aries_auth.get_token())]
+    assert shown_tokens(aries_sandbox) == [fingerprint(aries_client_auth.get_token())]
 
 
-def test_the_async_websocket_takes_the_auth_itself_too(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
+def test_the_async_websocket_takes_the_auth_itself_too(
+    aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
+) -> None:
     async def main() -> str:
-        stream = FinanceDev().websocket.chart.connect_async(token_provider=aries_auth, url=ws(aries_sandbox, "charts"))
+        stream = FinanceDev().websocket.chart.connect_async(
+            token_provider=aries_client_auth, url=ws(aries_sandbox, "charts")
+        )
         async with stream:
             return str(stream.state)
 
     assert asyncio.run(main()) == "READY"
 
 
-def test_a_stream_outlives_its_token(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
+def test_a_stream_outlives_its_token(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
     aries_sandbox.rules.access_token_lifetime = 1.5
-    store = aries_auth._store
+    store = aries_client_auth._store
     assert isinstance(store, FileTokenStore)
     store.save(aries_sandbox.issue_token())
     config = WebSocketConfig(reconnect_initial_delay=0.05, reconnect_max_delay=0.1)
-    stream = FinanceDev().websocket.market.connect(token_provider=aries_auth, url=ws(aries_sandbox), config=config)
+    stream = FinanceDev().websocket.market.connect(
+        token_provider=aries_client_auth, url=ws(aries_sandbox), config=config
+    )
     with stream:
         stream.subscribe([MarketSubscription(symbol="AAPL", quote_fields="*")])
         wait_until(lambda: len(set(shown_tokens(aries_sandbox))) >= 3)
@@ -236,31 +242,31 @@ def test_a_stream_outlives_its_token(aries_sandbox: AriesSandbox, aries_auth: Ar
 
 
 def test_what_keeps_a_token_away_is_the_cause_of_the_sdks_error(
-    aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
-    expired(aries_sandbox, aries_auth)
+    expired(aries_sandbox, aries_client_auth)
     aries_sandbox.revoke_grants()
     with pytest.raises(WebSocketConnectionError) as caught:
-        FinanceDev().websocket.market.connect(token_provider=aries_auth, url=ws(aries_sandbox)).connect()
+        FinanceDev().websocket.market.connect(token_provider=aries_client_auth, url=ws(aries_sandbox)).connect()
     assert isinstance(caught.value.__cause__, LoginRequired)
 
 
 def test_a_token_that_the_websocket_refuses_is_replaced_by_hand(
-    aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
-    aries_auth.get_token()
+    aries_client_auth.get_token()
     aries_sandbox.revoke_access_tokens()
     market = FinanceDev().websocket.market
     with pytest.raises(WebSocketAuthenticationError):
-        market.connect(token_provider=aries_auth, url=ws(aries_sandbox)).connect()
-    aries_auth.refresh()
-    with market.connect(token_provider=aries_auth, url=ws(aries_sandbox)) as stream:
+        market.connect(token_provider=aries_client_auth, url=ws(aries_sandbox)).connect()
+    aries_client_auth.refresh()
+    with market.connect(token_provider=aries_client_auth, url=ws(aries_sandbox)) as stream:
         assert stream.state == "READY"
 
 
-def test_the_sdks_errors_show_no_token(aries_sandbox: AriesSandbox, aries_auth: AriesAuth) -> None:
-    token = aries_auth.get_token()
+def test_the_sdks_errors_show_no_token(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
+    token = aries_client_auth.get_token()
     aries_sandbox.revoke_access_tokens()
     with pytest.raises(AriesWebSocketError) as caught:
-        FinanceDev().websocket.market.connect(token_provider=aries_auth, url=ws(aries_sandbox)).connect()
+        FinanceDev().websocket.market.connect(token_provider=aries_client_auth, url=ws(aries_sandbox)).connect()
     assert token not in repr(caught.value)

@@ -32,21 +32,14 @@ PATIENCE = 60.0  # seconds for a program to start or to end on a busy machine
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jobs: runs real job runners and servers")
-    config.addinivalue_line(
-        "markers", "nightly: runs long, or needs an environment of its own; left out unless asked for"
-    )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in here:
-        item.add_marker(pytest.mark.jobs)
-    if "nightly" in config.option.markexpr:
-        return  # pytest itself selects
-    left_out = [item for item in here if item.get_closest_marker("nightly")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("jobs")
+            item.add_marker("ci")
 
 
 def repeated(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -273,9 +266,10 @@ class Start:
         self._started: list[Process] = []
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
-        log = self._folder / f"said-{len(self._started)}.txt"
-        self._started.append(Process(command, environment, log))
-        return self._started[-1]
+        log = self._folder / f"said-{os.urandom(4).hex()}.txt"
+        process = Process(command, environment, log)
+        self._started.append(process)
+        return process
 
     def program(self, name: str, *arguments: str, environment: Mapping[str, str]) -> Process:
         """One of the programs beside this file."""

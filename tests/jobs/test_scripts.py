@@ -5,31 +5,36 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
 
 import pytest
 
 from .conftest import Job, Jobs, Process, Server, Start, free_port, needs, repeated
 
 
-def scripts(jobs: Jobs, start: Start, way: str, made: list[Job]) -> list[Process]:
-    return [start.program("script", way, environment=jobs.environment([job])) for job in made]
+def each_in(jobs: Jobs, start: Start, way: str, made: list[Job], act: Callable[[Process, Job], Any]) -> list[Any]:
+    """Do something with a script of each job, eight at a time."""
+
+    def use(job: Job) -> Any:
+        return act(start.program("script", way, environment=jobs.environment([job])), job)
+
+    with ThreadPoolExecutor(8) as users:
+        return list(users.map(use, made))
 
 
-def stop_after_the_call(program: Process, job: Job) -> None:
+def stop_after_the_call(program: Process, job: Job) -> int:
     program.wait_until(job.done.exists)
     time.sleep(0.05)
     program.signal(signal.SIGTERM)
+    return program.wait()
 
 
 @repeated
 @pytest.mark.parametrize("way", ["handler", "wait"])
 def test_nothing_is_lost_by_sigterm_with_the_handler_of_the_docs(jobs: Jobs, start: Start, runs: int, way: str) -> None:
     made = jobs.make(runs)
-    programs = scripts(jobs, start, way, made)
-    for program, job in zip(programs, made):
-        stop_after_the_call(program, job)
-    assert [program.wait() for program in programs] == [0] * len(made)
+    assert set(each_in(jobs, start, way, made, stop_after_the_call)) == {0}
     jobs.judge(in_order=True)
 
 
@@ -38,10 +43,7 @@ def test_nothing_is_lost_by_sigterm_without_a_handler_where_background_is_false(
     jobs: Jobs, start: Start, runs: int
 ) -> None:
     made = jobs.make(runs, background=False)
-    programs = scripts(jobs, start, "bare", made)
-    for program, job in zip(programs, made):
-        stop_after_the_call(program, job)
-    assert [program.wait() for program in programs] == [-signal.SIGTERM] * len(made)
+    assert set(each_in(jobs, start, "bare", made, stop_after_the_call)) == {-signal.SIGTERM}
     jobs.judge()
 
 
@@ -50,30 +52,33 @@ def test_nothing_is_lost_by_sigterm_without_a_handler_where_background_is_false(
 @pytest.mark.parametrize("options", [{"background": False}, {}], ids=["background=False", "handler"])
 def test_nothing_is_lost_in_waitress(jobs: Jobs, start: Start, runs: int, options: dict[str, Any]) -> None:
     """waitress has no handler of its own: it ends like a plain script."""
-    made = jobs.make(runs, **options)
     handler = [] if options else ["with a handler"]
-    for job in made:
+
+    def use(job: Job) -> None:
         port = free_port()
         program = start.program("serve_waitress", str(port), *handler, environment=jobs.environment([job]))
         server = Server(program, port)
         server.do(["/0"])
         server.stop()
+
+    with ThreadPoolExecutor(8) as users:
+        list(users.map(use, jobs.make(runs, **options)))
     jobs.judge(in_order=not options)
+
+
+def press_ctrl_c_at_the_end(program: Process, job: Job) -> None:
+    program.wait_until(lambda: "the end" in program.said)
+    time.sleep(0.1)
+    program.signal(signal.SIGINT)
+    program.wait()
+    assert "Traceback" not in program.said
 
 
 @repeated
 def test_nothing_is_lost_by_one_ctrl_c_at_the_interpreters_end(jobs: Jobs, start: Start, runs: int) -> None:
     made = jobs.make(runs, 0.4, 1.0)
-    programs = scripts(jobs, start, "ends", made)
-    for program, job in zip(programs, made):
-        program.wait_until(lambda program=program: "the end" in program.said)
-        job.aries.wait_for_requests(1)
-        time.sleep(0.05)
-        program.signal(signal.SIGINT)
-    for program in programs:
-        program.wait()
-        assert "Traceback" not in program.said
-    jobs.judge()
+    each_in(jobs, start, "ends", made, press_ctrl_c_at_the_end)
+    jobs.judge(in_order=True)
 
 
 def at_its_end(jobs: Jobs, start: Start, seconds: float) -> Process:
@@ -81,19 +86,21 @@ def at_its_end(jobs: Jobs, start: Start, seconds: float) -> Process:
     (job,) = jobs.make(1, 1.0)
     job.aries.heal()
     job.aries.fail(delay=seconds, times=None)
-    (program,) = scripts(jobs, start, "ends", [job])
+    program = start.program("script", "ends", environment=jobs.environment([job]))
     program.wait_until(lambda: "the end" in program.said)
     job.aries.wait_for_requests(1)
     time.sleep(0.1)
     return program
 
 
+@pytest.mark.noisy
 def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends_the_wait(
     jobs: Jobs, start: Start
 ) -> None:
     program = at_its_end(jobs, start, 20.0)
     program.signal(signal.SIGINT)
-    program.wait_until(lambda: "refresh" in program.said, 5.0)
+    program.wait_until(lambda: "aries-auth: waiting" in program.said, 5.0)
+    assert "Ctrl-C again" in program.said
     assert program.running
     program.signal(signal.SIGINT)
     begun = time.monotonic()
@@ -101,15 +108,17 @@ def test_the_first_ctrl_c_at_the_end_says_what_is_waited_for_and_the_second_ends
     assert time.monotonic() - begun < 3.0
 
 
+@pytest.mark.noisy
 def test_an_end_that_takes_longer_than_two_seconds_says_so(jobs: Jobs, start: Start) -> None:
     program = at_its_end(jobs, start, 5.0)
     time.sleep(1.0)
-    assert "refresh" not in program.said
-    program.wait_until(lambda: "refresh" in program.said, 3.5)
+    assert "aries-auth" not in program.said
+    program.wait_until(lambda: "aries-auth: waiting" in program.said, 3.5)
     assert len(program.said.splitlines()) == 2, program.said
     assert program.wait() == 0
 
 
+@pytest.mark.noisy
 def test_an_end_that_is_quick_says_nothing(jobs: Jobs, start: Start) -> None:
     program = at_its_end(jobs, start, 0.5)
     assert program.wait() == 0

@@ -86,20 +86,28 @@ WITHOUT_NOTICE = [
 ]
 
 
-class Servers:
-    """One server for each delay, each with jobs of its own."""
+def stop_right_after_the_calls(
+    jobs: Jobs, start: Start, command: Command, runs: int, prefix: str = "/", *, group: bool = False
+) -> None:
+    """Two calls a server, then SIGTERM; as often as it takes."""
+    for _ in range(runs // 2):
+        Servers(jobs, start, command).stop_right_after_the_calls(prefix, group=group)
 
-    def __init__(self, jobs: Jobs, start: Start, command: Command, runs: int, **environment: str) -> None:
+
+class Servers:
+    """One server for each delay, each with two jobs of its own."""
+
+    def __init__(self, jobs: Jobs, start: Start, command: Command) -> None:
         site = os.pathsep.join([sysconfig.get_path("purelib")])  # uWSGI has a Python of its own
 
         def make(every: list[Job]) -> tuple[Server, list[Job]]:
             port = free_port()
-            told = jobs.environment(every, **environment)
+            told = jobs.environment(every)
             told["PYTHONPATH"] += os.pathsep + site
             return Server(start(command(port), told), port), every
 
         with ThreadPoolExecutor(len(DELAYS)) as makers:
-            self.all = list(makers.map(make, [jobs.make(runs, delay) for delay in DELAYS]))
+            self.all = list(makers.map(make, [jobs.make(2, delay) for delay in DELAYS]))
 
     def stop_right_after_the_calls(self, prefix: str = "/", *, group: bool = False) -> None:
         def use(server: Server, every: list[Job]) -> None:
@@ -122,7 +130,7 @@ def test_nothing_is_lost_in_a_server_that_ends_in_order(
     jobs: Jobs, start: Start, runs: int, command: Command, group: bool
 ) -> None:
     """SIGTERM to the first process alone, as Docker and Kubernetes send it, or to all, as systemd does."""
-    Servers(jobs, start, command, runs).stop_right_after_the_calls(group=group)
+    stop_right_after_the_calls(jobs, start, command, runs, group=group)
     jobs.judge(in_order=True)
 
 
@@ -132,12 +140,12 @@ def test_nothing_is_lost_in_a_server_that_ends_in_order(
 def test_nothing_is_lost_in_a_server_that_ends_without_notice(
     jobs: Jobs, start: Start, runs: int, command: Command, group: bool
 ) -> None:
-    Servers(jobs, start, command, runs).stop_right_after_the_calls(group=group)
+    stop_right_after_the_calls(jobs, start, command, runs, group=group)
     jobs.judge()
 
 
 @repeated
 @needs("uvicorn", "fastapi")
 def test_nothing_is_lost_on_the_event_loop_of_uvicorn(jobs: Jobs, start: Start, runs: int) -> None:
-    Servers(jobs, start, uvicorn(), runs).stop_right_after_the_calls("/async/")
+    stop_right_after_the_calls(jobs, start, uvicorn(), runs, "/async/")
     jobs.judge()

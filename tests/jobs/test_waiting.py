@@ -15,7 +15,7 @@ from .conftest import Job, Jobs, Process, Server, Start, free_port, needs
 
 SLOW = 1.0  # seconds that the token endpoint takes
 HOWS = ("requests", "httpx", "asyncio", "get_token")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="there is no fork"), pytest.mark.noisy]
 
 
 class Calls:

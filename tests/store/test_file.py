@@ -104,6 +104,7 @@ def test_the_file_is_the_designs_to_the_letter(store: FileTokenStore, path: Path
         '  "version": 1,',
         '  "client_id": "c",',
         '  "redirect_uri": "u",',
+        '  "token_url": null,',
         '  "access_token": "a",',
         '  "refresh_token": "r",',
         '  "token_type": "Bearer",',

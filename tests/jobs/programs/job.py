@@ -23,8 +23,9 @@ def note(job: dict[str, Any], status: int, begun: float) -> dict[str, Any]:
     """Write down how a job went. The file is there whole or not at all."""
     said = {"status": status, "took": time.monotonic() - begun, "process": os.getpid(), "threads": names()}
     done = Path(job["done"])
-    done.with_suffix(".part").write_text(json.dumps(said), encoding="utf-8")
-    done.with_suffix(".part").replace(done)
+    part = done.with_name(f"part-{os.urandom(4).hex()}")  # others may do the same job
+    part.write_text(json.dumps(said), encoding="utf-8")
+    part.replace(done)
     return said
 
 

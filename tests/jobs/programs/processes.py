@@ -24,7 +24,7 @@ def process(method: str, every: list[dict[str, Any]]) -> None:
 
 
 def daemon(method: str, every: list[dict[str, Any]]) -> None:
-    """Daemonic processes, which multiprocessing terminates at its end."""
+    """Daemonic processes, terminated right after their calls, as multiprocessing does at its end."""
     context = multiprocessing.get_context(method)
     done = context.Queue()
     children = [context.Process(target=_call_and_say, args=(job, done), daemon=True) for job in every]
@@ -32,6 +32,9 @@ def daemon(method: str, every: list[dict[str, Any]]) -> None:
         child.start()
     for _ in children:
         done.get()
+    for child in children:
+        child.terminate()
+        child.join()
 
 
 def _call_and_say(job: dict[str, Any], done: Any) -> None:
@@ -87,7 +90,7 @@ if __name__ == "__main__":
     if early:
         make_auth(every.pop())  # imported, and loaded; the last job is ours
         call(jobs()[-1])
-    {
+    ways = {
         "process": process,
         "daemon": daemon,
         "pool": pool,
@@ -95,4 +98,6 @@ if __name__ == "__main__":
         "executor": executor,
         "joblib": loky,
         "fork": fork,
-    }[way](method, every)
+    }
+    for first in range(0, len(every), 8):  # not all at a time
+        ways[way](method, every[first : first + 8])

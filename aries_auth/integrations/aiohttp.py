@@ -1,0 +1,146 @@
+"""The client middleware for aiohttp: ``aiohttp.ClientSession(middlewares=(AriesMiddleware(auth),))``.
+
+aiohttp 3.12 and later have client middlewares. They see every hop of a redirect as a request of its own, websocket
+handshakes too. Token requests are sent by httpx, in a thread: nothing blocks the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextvars import ContextVar
+from typing import Any, Awaitable, Callable, NamedTuple
+
+from aries_auth.api_call import resend
+from aries_auth.auth import AriesAuth
+from aries_auth.errors import ConfigurationError
+from aries_auth.singleflight.flight import Flight, drive_async
+from aries_auth.token import Secret
+
+_LOWEST = (3, 12)
+_SCHEMES = {"ws": "http", "wss": "https"}
+_LONGEST_REFUSAL = 1024 * 1024
+
+
+class _Hop(NamedTuple):
+    """The last hop that this task sent: of which call, to which origin, and whether with the token."""
+
+    call: object
+    origin: object
+    carried: bool
+
+
+_last_hop: ContextVar[_Hop | None] = ContextVar("aries_auth_last_hop", default=None)
+
+
+class AriesMiddleware:
+    """Authorizes the calls of an ``aiohttp.ClientSession``, websockets included.
+
+    It attaches the token for listed origins alone, and sends a call once more that was answered 401. After a redirect
+    to another origin nothing is added back.
+
+    Args:
+        auth: whose tokens; any number of sessions and middlewares may share it.
+
+    Raises:
+        ConfigurationError: aiohttp is missing or older than 3.12, or `auth` is no `AriesAuth`.
+    """
+
+    def __init__(self, auth: AriesAuth) -> None:
+        if not isinstance(auth, AriesAuth):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"AriesMiddleware takes an AriesAuth, not {type(auth).__name__}.")
+        _check_version()
+        self._auth = auth
+
+    async def __call__(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        """One hop of a call."""
+        ready = self._auth._ready or self._auth._prepare()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        hop = _new_hop(request, ready.origins.admit)
+        _last_hop.set(hop)
+        if not hop.carried:
+            return await handler(request)
+        cached, beside = ready.slot.cached, None
+        now = time.time()
+        if now >= cached.fresh_until:
+            cached, beside = await drive_async(ready.source.get(now, "httpx"))
+        request.headers["Authorization"] = cached.authorization
+        response = await _answer(handler(request), beside, ready.source.timeout)
+        if response.status != 401:
+            return response
+        sent = Secret(cached.token.access_token)
+        try:
+            newer = await drive_async(resend.renewed(ready.source, sent, "httpx"))
+        except BaseException:
+            response.close()
+            raise
+        if newer is None or not await _is_replayable(request):
+            return response
+        await _drain(response)
+        request.headers["Authorization"] = newer.authorization
+        return await handler(request)
+
+    def __repr__(self) -> str:
+        return f"AriesMiddleware({self._auth!r})"
+
+
+def _new_hop(request: Any, admit: Callable[[str], bool]) -> _Hop:
+    """Whether this hop gets the token: the call's first by its origin, a later one only where the last had it.
+
+    aiohttp makes the request of each hop anew, without what a middleware put on the one before, and tells nobody which
+    call it is of: its timer is what all hops of a call have in common, and no two calls.
+    """
+    url = request.url
+    url = url.with_scheme(_SCHEMES[url.scheme]) if url.scheme in _SCHEMES else url
+    origin = url.origin()
+    call = getattr(request, "_timer", None)
+    last = _last_hop.get()
+    if call is not None and last is not None and last.call is call:
+        return _Hop(call, origin, last.carried and last.origin == origin)
+    return _Hop(call, origin, admit(str(url)))
+
+
+async def _answer(call: Awaitable[Any], beside: Flight[Any] | None, timeout: float) -> Any:
+    """The answer, or the error, of a call; handed over once a refresh beside it has ended that must not outlive it."""
+    if beside is None:
+        return await call
+    try:
+        response = await call
+    except Exception:  # no cancellation, which must not wait
+        await beside.wait_async(timeout)
+        raise
+    await beside.wait_async(timeout)
+    return response
+
+
+async def _is_replayable(request: Any) -> bool:
+    # What is still being sent has not been read to its end, and must not be rewound under the writer.
+    await request.close()
+    return not getattr(request.body, "consumed", False)
+
+
+async def _drain(response: Any) -> None:
+    """Read a 401 to its end, so that its connection can be used again; a long one costs more than a connection."""
+    with contextlib.suppress(Exception):  # broken off: nothing of it is needed
+        size = 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > _LONGEST_REFUSAL:
+                break
+        else:
+            response.release()
+            return
+    response.close()
+
+
+def _check_version() -> None:
+    try:
+        import aiohttp  # noqa: PLC0415 - no dependency: who makes a middleware has it
+    except ImportError:
+        raise ConfigurationError("AriesMiddleware needs aiohttp. Run: pip install 'aiohttp>=3.12'") from None
+    version: str = aiohttp.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < _LOWEST:
+        raise ConfigurationError(
+            f"AriesMiddleware needs aiohttp 3.12 or later, which has client middlewares; {version} is installed. "
+            "Run: pip install --upgrade 'aiohttp>=3.12'. Without it, send 'Authorization: Bearer ' + await "
+            "auth.get_token_async(), and after a 401 await auth.get_token_async(refused=token) once."
+        )

@@ -1,0 +1,107 @@
+"""Where a file really is: paths made absolute, and the links on the way to it, each of which must be trusted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import NamedTuple
+
+from aries_auth.errors import ConfigurationError, StoreError, printable
+
+_MOST_LINKS = 40  # as Linux has it
+
+
+class Place(NamedTuple):
+    """A file's own path, free of links, and whether a link led there."""
+
+    path: str
+    linked: bool
+
+
+def reason(exc: OSError) -> str:
+    """What the system says, in its own words."""
+    return exc.strerror or type(exc).__name__
+
+
+def effective_user() -> int | None:
+    """The id of the user that this process acts as. None if the platform has none (Windows, Pyodide)."""
+    if sys.platform == "win32":
+        return None
+    return os.geteuid() if hasattr(os, "geteuid") else None
+
+
+def absolute(name: str) -> str:
+    """The path made absolute, with ``~`` expanded. Asks the system for the working folder if it has to.
+
+    Raises:
+        ConfigurationError: there is no home folder to put in the place of ``~``.
+    """
+    expanded = os.path.expanduser(name)
+    if expanded.startswith("~"):
+        raise ConfigurationError(
+            f"There is no home folder for the ~ in {printable(name)}: $HOME is not set, and this user has no entry in "
+            "the system's list. Give an absolute path, or set $HOME."
+        )
+    return os.path.abspath(expanded)
+
+
+def resolve(path: str) -> Place:
+    """Follow the links at a path and above it.
+
+    Whoever may write in a folder can plant a link in it. Such a link must not choose the file that we read, replace
+    or remove, so a link is followed only if it belongs to this user or to root.
+
+    Raises:
+        StoreError: a link belongs to somebody else, leads nowhere, or leads in a circle.
+    """
+    place = _walk_windows(path) if sys.platform == "win32" else _walk(path)
+    if place.linked and os.path.islink(path) and not os.path.lexists(place.path):
+        raise StoreError(f"{path} is a symbolic link to {place.path}, which does not exist. Remove the link.")
+    return place
+
+
+def _walk_windows(path: str) -> Place:
+    # Only an administrator may make links there.
+    return Place(os.path.realpath(path), linked=True) if os.path.islink(path) else Place(path, linked=False)
+
+
+def _walk(path: str) -> Place:
+    trusted = (effective_user(), 0)
+    done, left = os.sep, path.split(os.sep)[::-1]
+    links = 0
+    while left:
+        name = left.pop()
+        if name in ("", os.curdir):
+            continue
+        if name == os.pardir:
+            done = os.path.dirname(done)
+            continue
+        here = os.path.join(done, name)
+        target = _link_at(here, trusted)
+        if target is None:
+            done = here
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise StoreError(f"The symbolic links at {path} lead in a circle. Remove them.")
+        done = os.sep if target.startswith(os.sep) else done
+        left.extend(target.split(os.sep)[::-1])
+    return Place(done, linked=links > 0)
+
+
+def _link_at(path: str, trusted: tuple[int | None, ...]) -> str | None:
+    """Where the link leads that stands there, or None."""
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISLNK(status.st_mode):
+            return None
+        target = os.readlink(path)
+    except OSError:
+        return None  # not there, or not to be seen: whoever opens it will say so
+    if trusted[0] is not None and status.st_uid not in trusted:
+        raise StoreError(
+            f"{path} is a symbolic link that belongs to user {status.st_uid}, and is not followed: whoever made it "
+            "would choose which file is read, replaced or removed. Remove the link, or use a folder of your own."
+        )
+    return target

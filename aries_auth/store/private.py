@@ -1,0 +1,65 @@
+"""The rules of a file that holds tokens: a regular file of this user, closed to others. Links are not followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from aries_auth.store.path import effective_user, reason
+from aries_auth.store.windows import OPEN_PATIENCE, patiently
+
+_LARGEST = 4 * 1024 * 1024
+_FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+)
+
+
+def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
+    """The content of a file, None if there is none, and what keeps it from being read or trusted.
+
+    Returned rather than raised: a caller raises from a frame that does not hold the content.
+    """
+    try:
+        descriptor = patiently(lambda: os.open(path, _FLAGS), OPEN_PATIENCE)
+    except FileNotFoundError:
+        return None, ""
+    except OSError as exc:
+        return None, reason(exc)
+    try:
+        status = os.fstat(descriptor)
+        fault = private_fault(status, mode, path)
+        if fault:
+            return None, fault
+        if status.st_size > _LARGEST:
+            return None, f"it is larger than {_LARGEST} bytes"
+        # It never grows: whoever writes makes another file and puts it in place.
+        return b"".join(iter(lambda: os.read(descriptor, status.st_size + 1), b"")), ""
+    except OSError as exc:
+        return None, reason(exc)
+    finally:
+        with suppress(OSError):  # what was read was read
+            os.close(descriptor)
+
+
+def private_fault(status: os.stat_result, mode: int, path: str) -> str:
+    """What keeps a file from being trusted with tokens, with the cure; "" if nothing does."""
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    user = effective_user()
+    if user is None:
+        return ""
+    if status.st_uid != user:
+        return f"it belongs to user {status.st_uid}, not to you (chown it, or log in again with a file of your own)"
+    bits = stat.S_IMODE(status.st_mode)
+    if bits & ~mode:
+        return (
+            f"others may have access to it (mode {bits:04o}); run: chmod {mode:o} {path!r}, and log in again if "
+            f"somebody may have read it. If others are meant to, say so with {allowed_mode(bits)}"
+        )
+    return ""
+
+
+def allowed_mode(bits: int) -> str:
+    """How to say that a token file may have these permission bits."""
+    return f"mode=0o{bits:o} for FileTokenStore, or $ARIES_TOKEN_FILE_MODE={bits:04o}"

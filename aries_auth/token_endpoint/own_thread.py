@@ -1,0 +1,76 @@
+"""For a client whose sockets can't be had: the attempt runs in a thread that is left behind when its time is up.
+
+That is a transport or an adapter of the caller's own, and HTTP/2. Few are left behind at a time: then no more are sent.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Callable
+
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.singleflight.pool import interruptible
+from aries_auth.token_endpoint.answer import Attempt
+
+MOST_LEFT_BEHIND = 8
+_AFTER_THE_LIBRARY = 0.5
+_STOOD_STILL = 1.0
+_GRACE = 3.0
+
+
+class _LeftBehind:
+    """The threads whose time is up and that have not ended."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._threads: list[threading.Thread] = []
+
+    def add(self, thread: threading.Thread) -> None:
+        self._threads.append(thread)
+
+    def count(self) -> int:
+        if self._pid != os.getpid():
+            self.__init__()  # type: ignore[misc]
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        return len(self._threads)
+
+
+_left_behind = _LeftBehind()
+
+
+def run(send: Callable[[], Attempt], seconds: float) -> Attempt:
+    """Make the attempt in a thread of its own, and wait `seconds` for it and a moment more."""
+    if _left_behind.count() >= MOST_LEFT_BEHIND:
+        return Attempt(
+            fault=f"{MOST_LEFT_BEHIND} earlier requests of token_client have not ended, although their time is up; "
+            "this one was not sent",
+            unsent=True,
+        )
+    attempts: list[Attempt] = []
+    done = threading.Event()
+
+    def attempt() -> None:
+        try:
+            attempts.append(send())
+        finally:
+            done.set()
+
+    # A daemon, so that it can't hold up the end of the process.
+    thread = threading.Thread(target=attempt, name="aries-auth-send", daemon=True)
+    try:
+        with interruptible():
+            thread.start()
+    except RuntimeError:
+        attempt()  # no more threads, or (in Python 3.12) none once the main thread has ended
+    _wait(done, seconds + _AFTER_THE_LIBRARY)
+    if attempts:
+        return attempts[0]
+    _left_behind.add(thread)
+    return Attempt(fault=f"no answer within {seconds:.0f} s")
+
+
+def _wait(done: threading.Event, seconds: float) -> None:
+    begun = monotonic()
+    if not done.wait(seconds) and monotonic() > begun + seconds + _STOOD_STILL:
+        done.wait(_GRACE)  # the process was stopped meanwhile, and its answer may be there

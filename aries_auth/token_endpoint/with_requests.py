@@ -1,0 +1,146 @@
+"""One attempt with requests, or with niquests, which has the same names."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from typing import Any, Dict, cast
+from urllib.parse import urlsplit
+
+from urllib3 import Retry
+
+from aries_auth.token_endpoint.answer import Attempt, read_answer
+from aries_auth.token_endpoint.deadline import Deadline
+from aries_auth.token_endpoint.protocol import TokenRequest
+from aries_auth.token_endpoint.twin import can_have_twin, twin
+
+_POOL_GETTERS = ("get_connection_with_tls_context", "get_connection")
+
+
+def send(
+    module: Any,
+    request: TokenRequest,
+    client: Any,
+    seconds: tuple[float, float],
+    headers: dict[str, str],
+    deadline: Deadline,
+) -> Attempt:
+    """Send the request once; `seconds` are for the connection and for each read."""
+    session = module.Session() if client is None else client
+    try:
+        sender = _view(module, session, request.url, deadline) or session
+        with closing(
+            sender.post(
+                request.url,
+                json=dict(request.body),
+                headers=headers,
+                auth=_without_authorization,
+                hooks={"response": _without_location},
+                verify=session.verify,  # else $REQUESTS_CA_BUNDLE would win over what the caller set
+                proxies=_no_proxies(request.url) if request.is_local else None,
+                timeout=seconds,
+                allow_redirects=False,
+                stream=True,
+            )
+        ) as response:
+            if hasattr(response.raw, "enforce_content_length"):  # an adapter's or a mock's may be anything
+                response.raw.enforce_content_length = True  # else urllib3 1.26 takes half an answer for a whole one
+            # Small steps: urllib3 1.26 decodes each in one go, however large it becomes.
+            return read_answer(response.status_code, response.headers, response.iter_content(4096))
+    finally:
+        if client is None:
+            session.close()
+
+
+def ends_in_time(module: Any, client: Any, url: str) -> bool:
+    """Whether the sockets of this session are to be had, so that a request can be ended from outside."""
+    if module.__name__ != "requests":
+        return False
+    if client is None:
+        return True
+    if not can_have_twin(client):
+        return False
+    try:
+        adapter = client.get_adapter(url).__class__
+        return bool(adapter.send is module.adapters.HTTPAdapter.send)
+    except Exception:  # noqa: BLE001 - the attempt itself will say it
+        return False
+
+
+def _no_proxies(url: str) -> dict[str, None]:
+    """For a token request to this machine; they go before the environment's and the session's own."""
+    parts = urlsplit(url)
+    return dict.fromkeys((f"{parts.scheme}://{parts.hostname}", parts.scheme, f"all://{parts.hostname}", "all"))
+
+
+def _without_authorization(prepared: Any) -> Any:
+    """Stands in for the session's own auth and for netrc, and takes off the session's Authorization header."""
+    prepared.headers.pop("Authorization", None)
+    return prepared
+
+
+def _without_location(response: Any, **_options: Any) -> None:
+    """Stands in for the session's own hooks, and keeps requests from reading a redirect's body, however long."""
+    response.headers.pop("Location", None)
+
+
+def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
+    """A session that is the caller's in all but two things: nothing is sent twice, and the sockets are known.
+
+    An adapter whose `Retry` covers POST would send a refresh token again after the endpoint has spent it.
+    """
+    if not can_have_twin(session):
+        return None
+    adapter = session.get_adapter(url)
+    if not isinstance(adapter, module.adapters.HTTPAdapter):
+        return None
+    sender = twin(adapter)
+    sender.max_retries = Retry(0, read=False) if module.__name__ == "requests" else 0
+    for name in _POOL_GETTERS:
+        if hasattr(adapter, name):
+            setattr(sender, name, partial(_watched_pool, getattr(adapter, name), deadline))
+    view = twin(session)
+
+    def get_adapter(*_args: Any, **_kwargs: Any) -> Any:
+        return sender
+
+    view.get_adapter = get_adapter
+    return view
+
+
+def _watched_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
+    pool = get(*args, **kwargs)
+    get_connection = getattr(pool, "_get_conn", None)
+    if get_connection is None:  # not urllib3's
+        return pool
+
+    def get_watched(*args: Any, **kwargs: Any) -> Any:
+        connection = get_connection(*args, **kwargs)
+        _watch(connection, deadline)
+        return connection
+
+    view = twin(pool)
+    view._get_conn = get_watched  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
+    return view
+
+
+def _watch(connection: Any, deadline: Deadline) -> None:
+    """Let the deadline know the connection's socket: the one that it has, or the one that it is about to make."""
+    _stop_watching(connection)  # of an earlier request, which found it connected
+    if getattr(connection, "sock", None) is not None:
+        deadline.add(connection.sock)
+    connect = getattr(connection, "_new_conn", None)
+    if connect is None:
+        return
+
+    def connect_watched() -> Any:
+        _stop_watching(connection)  # it may serve the caller next
+        made = connect()
+        deadline.add(made)
+        return made
+
+    connection._new_conn = connect_watched  # noqa: SLF001
+
+
+def _stop_watching(connection: Any) -> None:
+    cast(Dict[str, Any], connection.__dict__).pop("_new_conn", None)

@@ -1,0 +1,249 @@
+"""niquests in what the tests of every library (tests/auth) don't see: loops, HTTP/2, multiplexing, old versions."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import io
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
+from aries_auth.testing import AriesSandbox, fingerprint
+from tests.conftest import EXPIRED, in_threads, wait_until
+
+niquests = pytest.importorskip("niquests", minversion="3.14", reason="needs niquests 3.14")
+
+OLD = 100.0  # seconds; beyond the youth of 30
+
+
+@pytest.fixture
+def auth(make_auth: Callable[..., AriesAuth], stored: Callable[..., Token]) -> AriesAuth:
+    stored(age=OLD)
+    return make_auth()
+
+
+def test_20_threads_that_are_refused_at_once_make_one_refresh(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    auth.get_token()
+    aries.revoke_access_tokens()
+    with niquests.Session() as session:
+        statuses = in_threads(20, lambda: session.get(url, auth=auth).status_code)
+    assert statuses == [200] * 20
+    assert aries.refresh_count == len(aries.token_requests) == 1
+
+
+def test_20_tasks_that_are_refused_at_once_make_one_refresh(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    auth.get_token()
+    aries.revoke_access_tokens()
+
+    async def main() -> list[int]:
+        async with niquests.AsyncSession() as session:
+            answers = await asyncio.gather(*(session.get(url, auth=auth) for _ in range(20)))
+            return [answer.status_code for answer in answers]
+
+    assert asyncio.run(main()) == [200] * 20
+    assert aries.refresh_count == len(aries.token_requests) == 1
+    assert "(niquests/" in (aries.token_requests[0].user_agent or "")
+
+
+def test_the_loop_runs_on_while_a_token_is_waited_for(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str
+) -> None:
+    stored(age=EXPIRED)
+    aries.fail(delay=0.5)
+
+    async def main() -> float:
+        longest, done = 0.0, False
+
+        async def watch() -> None:
+            nonlocal longest
+            while not done:
+                at = time.monotonic()
+                await asyncio.sleep(0.01)
+                longest = max(longest, time.monotonic() - at)
+
+        watching = asyncio.ensure_future(watch())
+        async with niquests.AsyncSession() as session:
+            await session.get(f"{aries.url}/v1/redirect?to={url}")  # what niquests itself does at first takes long
+            longest = 0.0
+            assert (await session.get(url, auth=make_auth())).status_code == 200
+        done = True
+        await watching
+        return longest
+
+    assert asyncio.run(main()) < 0.4
+
+
+@pytest.mark.parametrize("state", ["living", "expired", "refused"])
+def test_a_sync_session_in_a_running_loop_is_served_too(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str, state: str
+) -> None:
+    """A notebook's cell runs in one."""
+    stored(age=EXPIRED if state == "expired" else OLD)
+    if state == "refused":
+        aries.revoke_access_tokens()
+
+    async def cell() -> int:
+        with niquests.Session() as session:
+            return session.post(url, auth=make_auth(), data=b"body").status_code
+
+    assert asyncio.run(cell()) == 200
+    assert aries.refresh_count == (state != "living")
+
+
+def test_after_a_redirect_and_back_nothing_is_added_in_a_loop_either(
+    auth: AriesAuth, aries: AriesSandbox, url: str
+) -> None:
+    with AriesSandbox() as other:
+        back = f"{other.url}/v1/redirect?to={url}"
+
+        async def cell() -> int:
+            with niquests.Session() as session:
+                return session.get(f"{aries.url}/v1/redirect", params={"to": back}, auth=auth).status_code
+
+        assert asyncio.run(cell()) == 401
+        assert [request.fingerprint for request in other.api_requests] == [None]
+    assert [request.fingerprint is not None for request in aries.api_requests] == [True, False]
+
+
+def test_a_multipart_body_is_sent_again_whole(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    aries.revoke_access_tokens()
+    answer = niquests.post(url, auth=auth, files={"part": ("name", io.BytesIO(b"the body"))})
+    assert answer.status_code == 200
+    assert "the body" in answer.json()["body"]
+    assert [response.status_code for response in answer.history] == [401]
+
+
+def test_an_async_generator_is_handed_back(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    async def main() -> list[int]:
+        async with niquests.AsyncSession() as session:
+            return [(await session.post(url, auth=auth, data=body())).status_code for _ in range(2)]
+
+    auth.get_token()
+    aries.revoke_access_tokens()
+    assert asyncio.run(main()) == [401, 200]
+    assert aries.refresh_count == 1
+
+
+def test_a_stream_is_left_to_its_reader(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
+    async def main() -> bytes:
+        async with niquests.AsyncSession() as session:
+            answer = await session.get(url, auth=auth, stream=True)
+            return b"".join([chunk async for chunk in await answer.iter_content(16)])
+
+    aries.revoke_access_tokens()
+    assert fingerprint(auth.get_token()).encode() in asyncio.run(main()) or aries.refresh_count == 1
+    with niquests.get(url, auth=auth, stream=True) as answer:
+        assert b"token" in b"".join(answer.iter_content(16))
+
+
+def test_a_refused_endpoint_is_tried_again_and_a_lost_answer_is_not(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str
+) -> None:
+    """niquests' errors have requests' names, and not its classes."""
+    stored(age=EXPIRED)
+    aries.fail(drop="after")
+    with pytest.raises(TokenRequestError) as raised:
+        niquests.get(url, auth=make_auth())
+    assert raised.value.retryable
+    assert len(aries.token_requests) == 1
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/token"
+    with pytest.raises(TokenRequestError, match="No new token within the call's time-out"):
+        niquests.get(url, auth=make_auth(token_url=nobody, timeout=1.0))
+
+
+def test_an_old_niquests_is_named_with_the_command_that_helps(
+    auth: AriesAuth, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = type("PreparedRequest", (), {"__module__": "niquests.models", "url": url, "headers": {}, "body": None})()
+    monkeypatch.setattr(niquests, "__version__", "3.9.0")
+    with pytest.raises(
+        ConfigurationError, match=r"niquests 3\.14 or later; 3\.9\.0 is installed.*pip install --upgrade"
+    ):
+        auth(old)
+
+
+# HTTP/2
+
+
+@pytest.fixture
+def http2(aries: AriesSandbox, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URL of an HTTP/2 server in front of the sandbox, and its CA bundle."""
+    if importlib.util.find_spec("hypercorn") is None:
+        pytest.skip("needs hypercorn")
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    files = [str(tmp_path / name) for name in ("ca.pem", "cert.pem", "key.pem")]
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(files[0])
+    certificate.cert_chain_pems[0].write_to_path(files[1])
+    certificate.private_key_pem.write_to_path(files[2])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = str(Path(__file__).parent / "http2.py")
+    with subprocess.Popen(
+        [sys.executable, program, aries.url, str(port), *files[1:]], stderr=subprocess.DEVNULL
+    ) as server:
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("localhost", port)) == 0
+
+        wait_until(listens, timeout=30)
+        yield f"https://localhost:{port}", files[0]
+        server.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multiplexed", [False, True])
+def test_a_call_over_http2_is_resent_and_its_refresh_serves_all(
+    http2: tuple[str, str],
+    make_auth: Callable[..., AriesAuth],
+    stored: Callable[..., Token],
+    aries: AriesSandbox,
+    multiplexed: bool,
+) -> None:
+    origin, bundle = http2
+    stored(age=OLD)
+    auth = make_auth(api_origins=[origin])
+    auth.get_token()
+    aries.revoke_access_tokens()
+    with niquests.Session(multiplexed=multiplexed, disable_http3=True) as session:
+        session.verify, session.auth, session.trust_env = bundle, auth, False
+        answers = [session.post(f"{origin}/v1/echo", data=b"the body") for _ in range(5)]
+        session.gather()
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert {answer.headers["x-http"] for answer in answers} == {"2"}
+        assert {answer.json()["body"] for answer in answers} == {"the body"}
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.slow
+def test_an_async_call_over_http2_is_resent(
+    http2: tuple[str, str], make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox
+) -> None:
+    origin, bundle = http2
+    stored(age=OLD)
+    auth = make_auth(api_origins=[origin])
+    aries.revoke_access_tokens()
+
+    async def main() -> list[tuple[int, str]]:
+        async with niquests.AsyncSession(disable_http3=True) as session:
+            session.verify, session.trust_env = bundle, False
+            answers = await asyncio.gather(*(session.get(f"{origin}/v1/echo", auth=auth) for _ in range(5)))
+            return [(answer.status_code, answer.headers["x-http"]) for answer in answers]
+
+    assert asyncio.run(main()) == [(200, "2")] * 5
+    assert aries.refresh_count == 1
