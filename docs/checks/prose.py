@@ -1,44 +1,21 @@
 """English that people in a hurry can read: the rules of the docs, and whoever breaks them.
 
-`python docs/checks/prose.py` or `nox -s prose`. A fault ends in exit code 1; a sentence of more than 30 words is a warning.
-Code, tables' bars, links' addresses and what stands between `<!-- prose: off -->` and `<!-- prose: on -->` is not looked at.
+`python docs/checks/prose.py` or `nox -s prose`. The rules are in prose.rules; breaking one is a fault, and exit code 1. A
+sentence of more than 30 words is a warning. Not looked at: code, addresses of links, and what stands between
+`<!-- prose: off -->` and `<!-- prose: on -->`.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
 ROOT = Path(__file__).parents[2]
+RULES = Path(__file__).with_name("prose.rules")
 LONGEST = 30
-# What is written here, and what to write. Patterns look at one sentence at a time.
-RULES = [
-    (r"^Where (?!.*\?$)(?!to go)(?=.*, )", "'Where' is a place: if, or when"),
-    (r", where (it|they|there|that|this|these|one|nobody|somebody|you) (is|are|has|have|can|can't|does|do|don't)\b", "'where' is a place: if"),
-    (r"(?<!place )(?<!file )(?<!host )(?<!folder )(?<!computer )\bwhere (there (is|are) (no|none|nobody|somebody)|none|no one)\b", "'where' is a place: if"),
-    (r"\b(is|are|was|were|be|been|being) (not )?had\b", "a passive 'had': say who gets what"),
-    (r"\b[Oo]ne (file|store|row|line|grant|login|object|token|request|call|use|second|thread) an? (user|profile|process|host|second|hour|minute|grant|state|call|refresh)\b", "'a user' for 'per user'"),
-    (r"\ba (store|row|line|file|grant|login) a (user|profile|process|host|check)\b", "'a store a user': one store per user"),
-    (r"\btimes? a (call|refresh)\b", "per call, for each refresh"),
-    (r"\bcomes? in last call\b", "in last call, a call waits"),
-    (r"\bof (ours|theirs|one's own)\b", "say whose"),
-    (r"^(Else|Likewise)\b", "Otherwise; the same holds for"),
-    (r"\bin the place of\b", "instead of"),
-    (r"\bso that (?=.*\bso that\b)", "two purposes in one sentence"),
-    (r"\bwith no (harm|trouble)\b", "say what happens"),
-    (r"\bthat comes of it\b", "say what it is"),
-    (r"\b(takes|needs) a flow, a store\b", "You need a flow, one store per user"),
-    (r"\b[Nn]ot had in time\b", "timed out waiting"),
-    (r"\bto the letter\b", "exactly"),
-    (r"\bwith a view\b|\bin order to\b|\bas regards\b", "shorter"),
-    (r"\b(should|were) (he|it|they|the \w+) \w+( \w+)*, ", "if it"),
-    (r"\b(simply|just|easily|obviously|of course|basically)\b", "leave it out"),
-    (r"\bkin\b(?! of)", "and the other variables"),
-    (r"\bby itself\b(?=.*\bby itself\b)", "once is enough"),
-]  # fmt: skip
-COMPILED = [(re.compile(pattern), advice) for pattern, advice in RULES]
 _NOT_PROSE = re.compile(
     r"<!-- prose: off -->.*?<!-- prose: on -->|^(?P<tick>`{3,}|~{3,}|:{3,}).*?^(?P=tick)|<!--.*?-->",
     re.DOTALL | re.MULTILINE,
@@ -62,6 +39,14 @@ class Finding(NamedTuple):
         return f"{name}:{self.line}: {kind}: {self.what}\n    {self.sentence}"
 
 
+@functools.lru_cache(maxsize=1)
+def rules() -> list[tuple[re.Pattern[str], str]]:
+    """Patterns, and what to write instead."""
+    lines = RULES.read_text(encoding="utf-8").splitlines()
+    split = (line.split(" => ") for line in lines if line and not line.startswith("#"))
+    return [(re.compile(pattern), advice) for pattern, advice in split]
+
+
 def pages() -> list[Path]:
     """What is held to the rules."""
     return [
@@ -77,10 +62,10 @@ def check(path: Path) -> list[Finding]:
         for sentence in _SENTENCE.split(paragraph):
             findings += [
                 Finding(path, line, advice, sentence, is_fault=True)
-                for pattern, advice in COMPILED
+                for pattern, advice in rules()
                 if pattern.search(sentence)
             ]
-            words = len(re.findall(r"[\w'’.=/-]*\w[\w'’.=/-]*", sentence))
+            words = len(re.findall(r"[\w'.=/-]*\w[\w'.=/-]*", sentence))
             if words > LONGEST:
                 findings.append(Finding(path, line, f"{words} words", sentence, is_fault=False))
     return findings

@@ -1,4 +1,4 @@
-"""The recipes of docs/prompt.md with the real programs: HTTPie and its plugin, curl, websocat, aiohttp."""
+"""The recipes of docs/prompt.md with the real programs: HTTPie and its plugin, curl, websocat. And that of aiohttp."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_httpie_says_who_must_log_in_and_which_profile_is_none(
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("having", ['$(aries-auth token)" https', "-H @-", "|| exit"])
+@pytest.mark.parametrize("having", ['$(aries-auth token)" | curl', "|| exit"])
 def test_curl_calls_with_the_token_of_the_command(
     aries_sandbox: AriesSandbox, environment: dict[str, str], having: str
 ) -> None:
@@ -200,7 +200,9 @@ def test_aiohttp_calls_with_a_token_that_is_refreshed(
 ) -> None:
     pytest.importorskip("aiohttp")
     store.save(aries_sandbox.issue_token(age=EXPIRED))
-    program = block("prompt", "python", "import aiohttp").replace("https://api.aries.com", aries_sandbox.api_url)
+    program = block("other-libraries", "python", "import aiohttp").replace(
+        "https://api.aries.com", aries_sandbox.api_url
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
