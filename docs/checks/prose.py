@@ -1,6 +1,6 @@
 """English that people in a hurry can read: the rules of the docs, and whoever breaks them.
 
-`python docs/checks/prose.py` or `nox -s prose`. The rules are in prose.rules; breaking one is a fault, and exit code 1. A
+`python docs/checks/prose.py` or `nox -s prose`. The rules are in prose.rules; breaking one is a fault: exit code 1. A
 sentence of more than 30 words is a warning. Not looked at: code, addresses of links, and what stands between
 `<!-- prose: off -->` and `<!-- prose: on -->`.
 """
