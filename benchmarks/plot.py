@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -40,3 +41,18 @@ def draw(raw: Mapping[str, Any], path: Path) -> None:
     axes.legend(loc="upper right", frameon=False, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
+    path.write_text(slim(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def slim(svg: str) -> str:
+    """The same picture in a third of the bytes: a tenth of a point is enough, and a group says its style once."""
+    lines = re.sub(r"\s*\n\s*", "\n", svg).split("\n")
+    svg = "\n".join(line if "scale(" in line else re.sub(r"(\d+\.\d)\d+", r"\1", line) for line in lines)
+
+    def once(group: re.Match[str]) -> str:
+        styles = set(re.findall(r'<use [^>]*style="([^"]*)"', group[0]))
+        if len(styles) != 1:
+            return group[0]
+        return re.sub(r'(<use [^>]*?) style="[^"]*"', r"\1", group[0]).replace("<g", f'<g style="{styles.pop()}"', 1)
+
+    return re.sub(r"<g clip-path[^>]*>\n(?:<use [^>]*>\n)+</g>", once, svg)

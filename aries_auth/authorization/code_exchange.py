@@ -46,7 +46,13 @@ class CodeExchange:
         Raises:
             AriesAuthError: it can't be done. Where the store is at fault, the code was not sent.
         """
-        credentials = self.client.credentials(None)
+        token = self._exchange(self.client.credentials(None), flight)
+        fault = protocol.unusable_type(token, self.token_url)
+        if fault is not None:
+            raise fault
+        return token
+
+    def _exchange(self, credentials: protocol.Credentials, flight: Flight[Token]) -> Token:
         if self.store is None:
             return self._send(credentials, flight)
         with locked_in_slices(self.store, should_stop=flight.should_stop) as entry:

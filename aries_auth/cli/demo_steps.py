@@ -80,14 +80,7 @@ class _Story:
         self._folder = folder
         self._store = FileTokenStore(folder / "token.json")
         self._ends_at = time.monotonic() + _LONGEST
-        self._auth = AriesAuth(
-            aries.client_id,
-            aries.client_secret,
-            aries.redirect_uri,
-            store=self._store,
-            token_url=aries.token_url,
-            api_origins=[aries.api_url],
-        )
+        self._auth = aries.auth(self._store)
 
     @property
     def _left(self) -> float:

@@ -28,7 +28,7 @@ from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
-from aries_auth.token import Secret, Token, is_alive, is_bearer
+from aries_auth.token import Secret, Token, is_alive
 from aries_auth.token_endpoint import protocol, retries
 from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.token_endpoint.protocol import Credentials
@@ -221,13 +221,8 @@ class Refresher:
         self._pending.save(token, spent, lease)
         self._memory.restraints = self._memory.restraints.after_refresh(spent, token)
         cached = self._install(token, request.wall_time(monotonic()))
-        if is_bearer(token):
-            return Result(cached, None, sent_at)
-        error = TokenRequestError(
-            f"{self._grant.token_url} answered with a token of the type {printable(token.token_type)}. It was saved, "
-            "but only Bearer tokens can be sent to the API. Ask Aries' support."
-        )
-        return Result(None, error, sent_at)
+        error = protocol.unusable_type(token, self._grant.token_url)
+        return Result(cached if error is None else None, error, sent_at)
 
     def _refused(
         self, request: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome, sent_at: float

@@ -39,6 +39,13 @@ def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str
     return FileTokenStore(profile_path(profile_name(profile)) if store is None else store)
 
 
+def _path_or_none(name: str) -> str | None:
+    try:
+        return profile_path(name)
+    except ConfigurationError:  # no home, so no file is a profile's
+        return None
+
+
 def login_command(profile: str | None, store: TokenStore) -> str:
     """The command that a person has to run to log in again for this store."""
     options = store_command_options(store)  # of a store that a path does not name
@@ -46,7 +53,7 @@ def login_command(profile: str | None, store: TokenStore) -> str:
         return f"aries-auth login {options}"
     path = store_name(store)
     for name in filter(None, (profile, variable("ARIES_PROFILE"), "default")):
-        if _PROFILE.match(name) and path == profile_path(name):
+        if _PROFILE.match(name) and path == _path_or_none(name):
             return "aries-auth login" if name == "default" else f"aries-auth login --profile {name}"
     import shlex  # noqa: PLC0415 - few have a file of their own
 

@@ -144,8 +144,9 @@ class FileTokenStore:
         return {**self.__dict__, "_path": self.path}  # the reader's working folder may be another
 
     def __repr__(self) -> str:
-        shown = self._given if self._path is None else self._path
-        return f"FileTokenStore({shown!r})" if self._profile is None else f"FileTokenStore({self._profile!r} profile)"
+        if self._profile is not None:
+            return f"FileTokenStore.for_profile({self._profile!r})"
+        return f"FileTokenStore({self._given if self._path is None else self._path!r})"
 
 
 class LockedFile:

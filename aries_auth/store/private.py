@@ -33,13 +33,23 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
             return None, fault
         if status.st_size > _LARGEST:
             return None, f"it is larger than {_LARGEST} bytes"
-        # It never grows: whoever writes makes another file and puts it in place.
-        return b"".join(iter(lambda: os.read(descriptor, status.st_size + 1), b"")), ""
+        return _read(descriptor, status.st_size), ""
     except OSError as exc:
         return None, reason(exc)
     finally:
         with suppress(OSError):  # what was read was read
             os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """The content; it never grows, since whoever writes makes another file and puts it in place."""
+    parts: list[bytes] = []
+    while size > 0:
+        parts.append(os.read(descriptor, size))
+        if not parts[-1]:
+            break
+        size -= len(parts[-1])
+    return b"".join(parts)
 
 
 def private_fault(status: os.stat_result, mode: int, path: str) -> str:

@@ -281,13 +281,13 @@ def is_verdict(answer: Answer) -> bool:
     return 400 <= answer.status_code < 500 and not is_later(answer.status_code) and _json(answer.body)[0]
 
 
-def unusable_type(token: Token, request: TokenRequest) -> TokenRequestError | None:
+def unusable_type(token: Token, url: str) -> TokenRequestError | None:
     """The error for a token that is no bearer token, once it was saved; None for one that can be sent (RFC 6750)."""
     if is_bearer(token):
         return None
     return TokenRequestError(
-        f"{request.url} gave a token of the type {printable(token.token_type)}, which can't be sent: only Bearer can. "
-        "The grant was saved; ask Aries' support why it has another type."
+        f"{url} answered with a token of the type {printable(token.token_type)}. It was saved, but only Bearer tokens "
+        "can be sent to the API. Ask Aries' support."
     )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -19,15 +17,6 @@ from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, some_token
 ROOT = Path(__file__).parents[2]
 ATTACKER = 4243
 needs_two_users = pytest.mark.skipif(not IS_ROOT, reason="needs root, to act as two users")
-
-
-@pytest.fixture
-def sticky() -> Iterator[Path]:
-    """A folder like /tmp: everybody may make files in it."""
-    with tempfile.TemporaryDirectory(prefix="aries-auth-sticky-") as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
 
 
 @pytest.fixture
