@@ -45,14 +45,14 @@ def draw(raw: Mapping[str, Any], path: Path) -> None:
 
 
 def slim(svg: str) -> str:
-    """The same picture in a third of the bytes: a tenth of a point is enough, and a group says its style once."""
+    """The same picture in a quarter of the bytes: a tenth of a point is enough, and dots are one path of round ends."""
     lines = re.sub(r"\s*\n\s*", "\n", svg).split("\n")
     svg = "\n".join(line if "scale(" in line else re.sub(r"(\d+\.\d)\d+", r"\1", line) for line in lines)
+    return re.sub(r"<g (clip-path=[^>]*)>\n((?:<use [^>]*>\n)+)</g>", _dots, svg)
 
-    def once(group: re.Match[str]) -> str:
-        styles = set(re.findall(r'<use [^>]*style="([^"]*)"', group[0]))
-        if len(styles) != 1:
-            return group[0]
-        return re.sub(r'(<use [^>]*?) style="[^"]*"', r"\1", group[0]).replace("<g", f'<g style="{styles.pop()}"', 1)
 
-    return re.sub(r"<g clip-path[^>]*>\n(?:<use [^>]*>\n)+</g>", once, svg)
+def _dots(group: re.Match[str]) -> str:
+    colour = re.findall(r"fill: (#\w+)", group[2])[0]
+    path = "".join(f"M{x} {y}h0" for x, y in re.findall(r'x="([^"]+)" y="([^"]+)"', group[2]))
+    style = f"fill: none; stroke: {colour}; stroke-width: 1.8; stroke-linecap: round"
+    return f'<path d="{path}" {group[1]} style="{style}"/>'

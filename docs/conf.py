@@ -55,6 +55,8 @@ html_theme_options = {
         "color-brand-primary": "#8ab8ff",
         "color-brand-content": "#8ab8ff",
         "color-foreground-muted": "#a7adb5",
+        "color-api-name": "#8ab8ff",
+        "color-api-pre-name": "#8ab8ff",
     },
 }
 copybutton_prompt_text = r"\$ "
