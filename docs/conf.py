@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import inventory
 
 project = "aries-auth"
-author = "the aries-auth contributors"
+author = project_copyright = "the aries-auth contributors"
 description = (
     "OAuth 2.0 for the Aries API in requests and httpx: log in once, and the token stays fresh and is never lost."
 )
