@@ -1,4 +1,4 @@
-"""The recipes of docs/prompt.md with the real programs: HTTPie and its plugin, curl, websocat, aiohttp."""
+"""The recipes of docs/prompt.md with the real programs: HTTPie and its plugin, curl, websocat. And that of aiohttp."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_httpie_says_who_must_log_in_and_which_profile_is_none(
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("having", ['$(aries-auth token)" https', "-H @-", "|| exit"])
+@pytest.mark.parametrize("having", ['$(aries-auth token)" | curl', "|| exit"])
 def test_curl_calls_with_the_token_of_the_command(
     aries_sandbox: AriesSandbox, environment: dict[str, str], having: str
 ) -> None:
@@ -211,7 +211,7 @@ def test_aiohttp_calls_with_a_token_that_is_refreshed(
 ) -> None:
     pytest.importorskip("aiohttp", minversion="3.12")
     store.save(aries_sandbox.issue_token(age=EXPIRED))
-    assert run(block("prompt", "python", "import aiohttp"), aries_sandbox, environment) == "Sandbox User\n"
+    assert run(block("other-libraries", "python", "import aiohttp"), aries_sandbox, environment) == "Sandbox User\n"
     assert aries_sandbox.refresh_count == 1
 
 
@@ -238,7 +238,7 @@ def test_a_recipe_makes_one_refresh_for_20_calls_that_are_refused_at_once(
 ) -> None:
     pytest.importorskip(library, minversion={"aiohttp": "3.12", "niquests": "3.14"}.get(library))
     having, start, define = TWENTY[library]
-    *lines, last = block("prompt", "python", having).rstrip().splitlines()
+    *lines, last = block("other-libraries", "python", having).rstrip().splitlines()
     aries_sandbox.revoke_access_tokens()
     define = define.format(line=last[len("print(") : -1])
     run("\n".join([*lines, IN_THREADS, define, start]), aries_sandbox, environment)
@@ -254,7 +254,7 @@ def test_dlt_loads_through_one_refresh(
         pytest.importorskip(name)
     aries_sandbox.revoke_access_tokens()
     environment = {**environment, "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    output = run(block("prompt", "python", "import dlt"), aries_sandbox, environment)
+    output = run(block("other-libraries", "python", "import dlt"), aries_sandbox, environment)
     assert "'accounts" in output
     assert "'me'" in output
     assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
