@@ -260,7 +260,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
-            login_command=settings.login_command(self._profile, store),
+            profile=self._profile,
             background=self._background,
         )
         ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator
 
 import pytest
 import trio
@@ -89,15 +89,7 @@ def make_auth(aries: AriesSandbox, store_path: Path) -> Callable[..., AriesAuth]
     """Makes an AriesAuth for the sandbox and the store, with changes: ``make_auth(timeout=1.0)``."""
 
     def make(**changes: Any) -> AriesAuth:
-        given: Mapping[str, Any] = {
-            "client_id": aries.client_id,
-            "client_secret": aries.client_secret,
-            "redirect_uri": aries.redirect_uri,
-            "store": store_path,
-            "token_url": aries.token_url,
-            "api_origins": [aries.api_url],
-        }
-        return AriesAuth(**{**given, **changes})
+        return aries.auth(**{"store": store_path, **changes})
 
     return make
 

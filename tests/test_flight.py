@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from typing import Any, Callable
@@ -528,3 +529,42 @@ class TestFork:
         assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
         assert aries.refresh_count == 1
         assert aries.reused_refresh_tokens == 0
+
+
+# Whose main thread
+
+
+def test_python_embedded_in_a_program_whose_first_thread_is_not_ours_still_refreshes_ahead() -> None:
+    # `threading` takes the thread that imports it first for the main one; when that has ended, nothing else has.
+    program = """
+        import _thread, sys, time
+        assert "threading" not in sys.modules
+        done = _thread.allocate_lock(); done.acquire()
+        def first():
+            import threading
+            done.release()
+        _thread.start_new_thread(first, ())
+        done.acquire(); time.sleep(0.2)
+        import threading
+        from aries_auth.singleflight.flight import Flight
+        from aries_auth.singleflight.pool import interpreter_ending
+        assert not interpreter_ending(), "the program goes on"
+        flight = Flight(lambda flight: "landed")
+        flight.start_in_background()
+        deadline = time.monotonic() + 10
+        while not flight.done and time.monotonic() < deadline:
+            time.sleep(0.01)
+        print(flight.result())
+    """
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{textwrap.dedent(program)}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if 'assert "threading" not in sys.modules' in done.stderr:
+        pytest.skip("this Python loads threading before a program can")
+    if sys.version_info < (3, 9):
+        pytest.skip("Python before 3.9 does not tell when its exit begins")
+    assert done.stdout.strip() == "landed", done.stderr

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import TYPE_CHECKING
 
 from aries_auth.token import Token, is_alive, is_bearer
+
+if TYPE_CHECKING:
+    from typing import SupportsIndex
 
 REFRESH_MARGIN = 300.0
 TIMEOUT = 30.0
@@ -68,6 +72,10 @@ class HeaderValue(str):
 
     def __repr__(self) -> str:
         return "'Bearer [hidden]'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        """A part hides itself, too: rich cuts long text before it shows it."""
+        return HeaderValue(str.__getitem__(self, key))
 
 
 class CacheSlot:

@@ -28,7 +28,7 @@ from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
-from aries_auth.token import Secret, Token, is_alive, is_bearer
+from aries_auth.token import Secret, Token, is_alive
 from aries_auth.token_endpoint import protocol, retries
 from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.token_endpoint.protocol import Credentials
@@ -91,7 +91,7 @@ class Refresher:
         if isinstance(found, CachedToken):
             return Result(found)
         # Before the lock is taken: a secret can come from a slow place, or from one that never answers.
-        credentials = self._grant.credentials.credentials(found)
+        credentials = self._grant.credentials.credentials(found, self._grant.store)
         kept = self._pending.lease
         if kept is not None:
             return self._under_lock(request, flight, kept, credentials)
@@ -109,11 +109,8 @@ class Refresher:
         found = self._look(request, lease.entry)
         if isinstance(found, CachedToken):
             return Result(found)
-        if found.client_id not in (None, credentials.client_id) or found.redirect_uri not in (
-            None,
-            credentials.redirect_uri,
-        ):
-            credentials = self._grant.credentials.credentials(found)  # somebody has logged in meanwhile
+        if not credentials.serve(found.client_id, found.redirect_uri):  # somebody has logged in meanwhile
+            credentials = self._grant.credentials.credentials(found, self._grant.store)
         lease.entry.reserve()
         return self._send(request, flight, lease, found, credentials)
 
@@ -221,13 +218,8 @@ class Refresher:
         self._pending.save(token, spent, lease)
         self._memory.restraints = self._memory.restraints.after_refresh(spent, token)
         cached = self._install(token, request.wall_time(monotonic()))
-        if is_bearer(token):
-            return Result(cached, None, sent_at)
-        error = TokenRequestError(
-            f"{self._grant.token_url} answered with a token of the type {printable(token.token_type)}. It was saved, "
-            "but only Bearer tokens can be sent to the API. Ask Aries' support."
-        )
-        return Result(None, error, sent_at)
+        error = protocol.unusable_type(token, self._grant.token_url)
+        return Result(cached if error is None else None, error, sent_at)
 
     def _refused(
         self, request: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome, sent_at: float

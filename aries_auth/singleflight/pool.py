@@ -12,8 +12,8 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Generator, Protocol
 
-# Each is one thread; one more, which they share, ends requests whose time is up (see `token_endpoint.deadline`).
-MOST_IN_BACKGROUND = 32
+# 32 threads at the most: these, and one for all of them that ends requests in time (see `token_endpoint.deadline`).
+MOST_IN_BACKGROUND = 31
 
 _SILENT_AT_EXIT = 2.0
 _GLANCE = 0.05

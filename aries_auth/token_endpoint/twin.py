@@ -13,8 +13,8 @@ def can_have_twin(original: object) -> bool:
     return hasattr(original, "__dict__") and not hasattr(original, "__del__")
 
 
-def twin(original: Any) -> Any:
+def twin(original: object) -> Any:
     """The twin. (requests' own copies drop what a subclass has added.)"""
-    other: Any = object.__new__(original.__class__)
-    other.__dict__.update(original.__dict__)
+    other = object.__new__(type(original))
+    vars(other).update(vars(original))
     return other

@@ -61,8 +61,8 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
     if not can_have_twin(client):
         return False
     try:
-        adapter = client.get_adapter(url).__class__
-        return bool(adapter.send is module.adapters.HTTPAdapter.send)
+        adapter: object = client.get_adapter(url)
+        return getattr(type(adapter), "send", None) is module.adapters.HTTPAdapter.send
     except Exception:  # noqa: BLE001 - the attempt itself will say it
         return False
 

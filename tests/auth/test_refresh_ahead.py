@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token, TokenRequestError
+from aries_auth.singleflight.pool import MOST_IN_BACKGROUND
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, in_threads, our_threads, wait_until
 
@@ -403,10 +404,10 @@ def test_a_hundred_tokens_that_fall_due_together_start_few_threads_and_no_waitin
     waiting = FileTokenStore(tmp_path / "waiting.json")
     waiting.save(aries.issue_token(age=EXPIRED))
     before = len(our_threads())
-    aries.fail(hang=True, times=16)
+    aries.fail(hang=True, times=MOST_IN_BACKGROUND)
     for auth in auths:
         auth.get_token()
-    aries.wait_for_requests(16)
+    aries.wait_for_requests(MOST_IN_BACKGROUND)
     assert len(our_threads()) - before <= 32
     make_auth(store=waiting).get_token()  # while all that may run in the background hang
     queued = auths[-1]

@@ -37,9 +37,7 @@ class Bench:
         return token
 
     def auth(self, **options: Any) -> AriesAuth:
-        aries = self.aries
-        given = {"store": self.path, "token_url": aries.token_url, "api_origins": [aries.api_url], **options}
-        return AriesAuth(aries.client_id, aries.client_secret, aries.redirect_uri, **given)
+        return self.aries.auth(**{"store": self.path, **options})
 
     @property
     def options(self) -> dict[str, Any]:

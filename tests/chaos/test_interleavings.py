@@ -182,7 +182,6 @@ class TwoRefreshers(World):
             token_url=URL,
             refresh_margin=300.0,
             token_client=session,
-            login_command="aries-auth login",
             timeout=30.0,
         )
         memory = Memory(grant.refresh_margin)

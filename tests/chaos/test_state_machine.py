@@ -133,7 +133,6 @@ class History(RuleBasedStateMachine):
                 refresh_margin=300.0,
                 timeout=30.0,
                 token_client=session,
-                login_command="aries-auth login",
             )
         )
 

@@ -40,7 +40,9 @@ class Page:
         """The blocks for SIGTERM and for cron, one after another."""
         parts = [block("jobs", "python", text) for text in ("signal.signal(", "def shut_down()", "print(requests.get(")]
         path = self.folder / "report.py"
-        path.write_text(self._at_sandbox("\n".join([*parts, "import time; time.sleep(60)"])), encoding="utf-8")
+        path.write_text(
+            self._at_sandbox("\n".join([*parts, "import time\nwhile True: time.sleep(0.02)"])), encoding="utf-8"
+        )
         return path
 
     def _at_sandbox(self, text: str) -> str:
@@ -56,6 +58,7 @@ class Page:
         port = free_port()
         server = Server(self.run(*[part.format(port=port) for part in command]), port, up=None)
         server.do([path])
+        self.job.aries.wait_for_requests(1)  # else there is nothing to lose
         server.stop()
 
     @property
@@ -73,6 +76,7 @@ def page(jobs: Jobs, start: Start, tmp_path: Path) -> Page:
 def test_the_handler(page: Page, jobs: Jobs) -> None:
     program = page.run(PYTHON, str(page.write_the_handler()))
     program.wait_until(lambda: "{" in program.said)
+    page.job.aries.wait_for_requests(1)
     program.signal(signal.SIGTERM)
     assert program.wait() == 0
     jobs.judge(noted=False)

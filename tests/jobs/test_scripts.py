@@ -67,8 +67,10 @@ def test_nothing_is_lost_in_waitress(jobs: Jobs, start: Start, runs: int, option
 
 
 def press_ctrl_c_at_the_end(program: Process, job: Job) -> None:
+    program.wait_until(job.done.exists)
+    time.sleep(0.2)  # the refresh has been sent, on all but the busiest machines
+    job.done.with_name("go").touch()
     program.wait_until(lambda: "the end" in program.said)
-    time.sleep(0.1)
     program.signal(signal.SIGINT)
     program.wait()
     assert "Traceback" not in program.said
@@ -87,8 +89,9 @@ def at_its_end(jobs: Jobs, start: Start, seconds: float) -> Process:
     job.aries.heal()
     job.aries.fail(delay=seconds, times=None)
     program = start.program("script", "ends", environment=jobs.environment([job]))
-    program.wait_until(lambda: "the end" in program.said)
     job.aries.wait_for_requests(1)
+    job.done.with_name("go").touch()
+    program.wait_until(lambda: "the end" in program.said)
     time.sleep(0.1)
     return program
 

@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Callable, List
 
 import pytest
@@ -112,6 +113,8 @@ class Servers:
     def stop_right_after_the_calls(self, prefix: str = "/", *, group: bool = False) -> None:
         def use(server: Server, every: list[Job]) -> None:
             server.do([f"{prefix}{place}" for place in range(len(every))])
+            with suppress(TimeoutError):  # where no call waits, and the refresh is still about to begin
+                every[0].aries.wait_for_requests(1, timeout=1.0)
             server.stop(group=group)
 
         with ThreadPoolExecutor(len(self.all)) as users:

@@ -99,10 +99,7 @@ def auth_on(aries: AriesSandbox) -> Callable[..., AriesAuth]:
     """Makes an `AriesAuth` for the local Aries on a store."""
 
     def make(store: Any, **options: Any) -> AriesAuth:
-        return AriesAuth(
-            aries.client_id, aries.client_secret, aries.redirect_uri,
-            store=store, token_url=aries.token_url, api_origins=[aries.api_url], **options,
-        )  # fmt: skip
+        return aries.auth(store, **options)
 
     return make
 

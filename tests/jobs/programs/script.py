@@ -1,7 +1,7 @@
 """A plain script that goes on after its call: `python -m tests.jobs.programs.script WAY`.
 
 Ways: "bare" (SIGTERM ends it), "handler" (what the page of jobs shows), "wait" (the same, with `auth.wait`), "ends" (it
-makes its call and ends).
+makes its call, and ends when there is a file called `go`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from pathlib import Path
 
 from tests.jobs.programs.job import call, jobs, make_auth
 
@@ -26,7 +27,8 @@ def stop(number: int, frame: object) -> None:
 if way in ("handler", "wait"):
     signal.signal(signal.SIGTERM, stop)
 call(job, auth)
-if way == "ends":
-    print("the end", flush=True)
-else:
-    time.sleep(60)
+go = Path(job["done"]).with_name("go")
+# In short sleeps: a signal that comes just before a long one waits until it is over.
+while way != "ends" or not go.exists():
+    time.sleep(0.02)
+print("the end", flush=True)
