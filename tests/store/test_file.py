@@ -184,6 +184,7 @@ def test_it_pickles_and_copies(path: Path) -> None:
 
 
 def test_an_auth_with_an_encrypted_store_pickles_and_its_keys_travel(path: Path) -> None:
+    Fernet = fernet()
     store = FileTokenStore(path, cipher=Fernet(Fernet.generate_key()))
     store.save(some_token())
     there = pickle.loads(pickle.dumps(AriesAuth("c", "s", "http://localhost/", store=store)))
