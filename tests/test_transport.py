@@ -14,7 +14,6 @@ from typing import Any, Callable, Iterator
 import httpx
 import pytest
 import requests
-import trustme
 import urllib3
 import urllib3.exceptions
 
@@ -251,7 +250,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[str, str]]:
         def handle_error(self, *_: object) -> None:
             pass
 
-    authority = trustme.CA()
+    authority = pytest.importorskip("trustme", reason="needs cryptography").CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
