@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+import os
+import stat
 from typing import ContextManager, Protocol, TypeVar
 
 from aries_auth.errors import ConfigurationError, printable
@@ -50,8 +51,13 @@ def cipher_of_environment() -> Cipher | None:
 
 
 def _read(path: str) -> Secret:
+    fault = "it is no regular file"
     try:
-        return Secret(Path(path).read_text(encoding="utf-8"))
+        # Without blocking: whoever puts a FIFO there must not hold us up.
+        descriptor = os.open(os.path.expanduser(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # noqa: PTH111
+        with open(descriptor, encoding="utf-8-sig") as file:  # noqa: PTH123
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return Secret(file.read())
     except UnicodeDecodeError:
         fault = "it is not UTF-8 text"
     except OSError as exc:
