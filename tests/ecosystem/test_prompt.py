@@ -222,7 +222,7 @@ TWENTY = {
         "async def all_of(): await asyncio.gather(*(me() for _ in range(20)))",
     ),
     "niquests": ("import niquests", "in_threads(call)", "def call(): return {line}"),
-    "urllib": ("import urllib.request", "in_threads(call)", "def call(): return {line}"),
+    "urllib3": ("import urllib3", "in_threads(call)", "def call(): return {line}"),
 }
 IN_THREADS = """
 def in_threads(act):
@@ -240,7 +240,7 @@ def test_a_recipe_makes_one_refresh_for_20_calls_that_are_refused_at_once(
     having, start, define = TWENTY[library]
     *lines, last = block("other-libraries", "python", having).rstrip().splitlines()
     aries_sandbox.revoke_access_tokens()
-    define = define.format(line=last[len("print(") : -1])
+    define = define.format(line=last[len("assert ") :] if last.startswith("assert ") else last[len("print(") : -1])
     run("\n".join([*lines, IN_THREADS, define, start]), aries_sandbox, environment)
     assert [request.status for request in aries_sandbox.api_requests].count(200) == 20
     assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
