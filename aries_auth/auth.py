@@ -202,7 +202,11 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
+        try:
+            response, resent = (yield request), None
+        except GeneratorExit as end:
+            resend.warn_of_hook(end)
+            raise
         while response.status_code == 401 and response.request is not resent:
             resent = drive(resend.request_to_resend(ready.source, ready.origins, request, response, position))
             if resent is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any, Mapping
 
 import requests
@@ -53,7 +54,9 @@ def resend_with_requests(
     # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
     response.request = request.copy()
     request.headers["Authorization"] = cached.authorization
+    start = time.perf_counter()
     resent: requests.Response = connection.send(request, **options)
+    resent.elapsed = timedelta(seconds=time.perf_counter() - start)  # a session measures its own sending alone
     resent.history.append(response)
     resent.request = request
     return resent
@@ -84,6 +87,25 @@ def request_to_resend(
         return None
     refused.headers["Authorization"] = cached.authorization
     return refused
+
+
+def warn_of_hook(end: BaseException) -> None:
+    """Say once if an event hook of an httpx client raised for a 401, which then never reached the auth flow.
+
+    Args:
+        end: what ended the flow at its request: a GeneratorExit, raised while httpx handles the hook's exception.
+    """
+    response = getattr(end.__context__, "response", None)
+    if getattr(response, "status_code", None) == 401 and _hook_warning:
+        _hook_warning.pop()
+        logger.warning(
+            "An event hook raised for a 401 before AriesAuth saw it, so the call was not sent again with a new token. "
+            "Call raise_for_status() on the answer instead, or leave 401 out in the hook."
+        )
+
+
+# Empty once it was said.
+_hook_warning = [True]
 
 
 def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
