@@ -48,10 +48,11 @@ class Call(NamedTuple):
         """
         if not hasattr(request, "_asynchronous_auth"):
             raise _too_old()
-        if not self.origins.admit(request.url or ""):
+        url = request.url or ""
+        if not url.startswith(self.origins.prefixes) and not self.origins.admit(url):
             return request
         if not _in_loop():
-            self._attach(request, drive(self.source.get(time.time(), _LIBRARY)))
+            self.attach(request)
             return request
         waiting = _Waiting(self, request)
         # An AsyncSession awaits the first before it sends; a Session knows the second alone.
@@ -59,10 +60,14 @@ class Call(NamedTuple):
         request.hooks["pre_request"].append(waiting.attach)
         return request
 
-    def _attach(self, request: Any, cached: CachedToken) -> None:
+    def attach(self, request: Any) -> None:
+        """Put the token on a request of a Session."""
+        cached = self.source.slot.cached
+        now = time.time()
+        if now >= cached.fresh_until:
+            cached = drive(self.source.get(now, _LIBRARY))
         request.headers["Authorization"] = cached.authorization
-        hook = partial(self._on_response, position=position_of_body(request.body))
-        request.hooks["response"].append(hook)
+        request.hooks["response"].append(partial(self._on_response, position=position_of_body(request.body)))
 
     def _on_response(self, response: Any, position: BodyPosition = WHOLE, **options: Any) -> Any:
         sent = self._refused(response)
@@ -127,7 +132,7 @@ class _Waiting:
         """For a Session. Every hop of a redirect comes here, and nothing is added back to a later one."""
         if not self._done:
             self._done = True
-            self._call._attach(request, drive(self._call.source.get(time.time(), _LIBRARY)))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self._call.attach(request)
         return request
 
 

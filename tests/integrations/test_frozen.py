@@ -52,7 +52,7 @@ def check(frozen: list[object], aries: AriesSandbox, url: str, environment: dict
     assert (called.stdout, called.returncode) == ("called\n", 0), called.stderr
     assert aries.refresh_count == 1
     assert "aries-auth/0 " not in (aries.token_requests[0].user_agent or ""), "its version is known"
-    for subcommand in ("status", "token", "refresh", "doctor"):
+    for subcommand in ("status", "token", "refresh"):
         done = run(*frozen, subcommand, environment=environment)
         assert done.returncode == 0, (subcommand, done.stderr)
     assert aries.refresh_count == 2
