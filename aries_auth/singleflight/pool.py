@@ -177,7 +177,7 @@ def _let_imports_end() -> None:
 
 def _is_importing() -> bool:
     ours = {thread.ident for thread in threading.enumerate() if isinstance(thread, FlightThread)}
-    frames = sys._current_frames()  # noqa: SLF001 - documented, for what is as rare as this
+    frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented
     return any(_imports(frame) for ident, frame in frames.items() if ident in ours)
 
 

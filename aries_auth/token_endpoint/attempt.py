@@ -74,6 +74,7 @@ def _headers(library: str, version: str) -> dict[str, str]:
     return {
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # it is a few hundred bytes, and a bomb needs an encoding
+        "Cache-Control": "no-store",  # an installed requests-cache would keep the tokens on disk, and answer with them
         "Connection": "close",  # the next refresh is an hour away, and a child forked meanwhile would share it
         "Content-Type": "application/json",
         "User-Agent": f"aries-auth/{_version()} ({library}/{version}; python/{platform.python_version()})",
