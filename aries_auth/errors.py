@@ -6,9 +6,7 @@ what to do next; it never holds a client secret, an authorization code or a toke
 
 from __future__ import annotations
 
-import json
 from typing import Any, Iterable
-from urllib.parse import quote, quote_plus
 
 _LONGEST_FOREIGN_TEXT = 500
 _MASK = "[hidden]"
@@ -120,16 +118,24 @@ def printable(text: object, secrets: Iterable[str] = ()) -> str:
     terminal obeys escape sequences.
     """
     shown = str(text)
-    forms = {form for secret in secrets if secret for form in (secret, *_escaped(secret))}
+    forms = {form for secret in secrets if secret for form in (secret, *_spellings(secret))}
     # The longest first: one secret may be the beginning of another.
     for form in sorted(forms, key=len, reverse=True):
         shown = shown.replace(form, _MASK)
     if len(shown) > _LONGEST_FOREIGN_TEXT:
         shown = shown[:_LONGEST_FOREIGN_TEXT] + "…"
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
+    return escaped(shown)
 
 
-def _escaped(secret: str) -> Iterable[str]:
+def escaped(text: str, keep: str = "") -> str:
+    """Text with its control characters escaped, but for those to keep: a terminal obeys them, a log counts lines."""
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    import json  # noqa: PLC0415 - only who masks pays for them
+    from urllib.parse import quote, quote_plus  # noqa: PLC0415
+
     return (
         quote(secret, errors="surrogatepass"),
         quote(secret, safe="", errors="surrogatepass"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping
@@ -46,6 +45,8 @@ class Secret:
         return "Secret(hidden)"
 
     def __eq__(self, other: object) -> bool:
+        import hmac  # noqa: PLC0415 - it loads OpenSSL, which the command's quick ways do without
+
         # surrogatepass: what was pasted may hold half a surrogate pair, which is unequal and no error.
         return isinstance(other, Secret) and hmac.compare_digest(
             self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")

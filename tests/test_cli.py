@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,8 +19,8 @@ import pytest
 from aries_auth import Token
 from tests.cli_process import PROGRAM, Command, clean_environment, sandbox_with_free_redirect_uri
 
-COMMANDS = ["login", "status", "token", "refresh", "logout", "sandbox", "demo"]
-OF_A_GRANT = ["login", "status", "token", "refresh", "logout"]
+COMMANDS = ["login", "status", "token", "refresh", "logout", "doctor", "rekey", "sandbox", "demo"]
+OF_A_GRANT = ["login", "status", "token", "refresh", "logout", "doctor", "rekey"]
 DAY = 86400.0
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and signals of POSIX")
@@ -41,7 +42,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 def test_every_help_has_examples(command: Command, name: str, flag: str) -> None:
     done = command.call(*name.split(), flag)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Examples:\n    aries-auth " in done.stdout or "Examples:\n    curl " in done.stdout
+    assert re.search(r"Examples:\n    (aries-auth|curl|export) ", done.stdout)
     assert "\b" not in done.stdout
 
 
@@ -315,13 +316,13 @@ def test_refresh_refreshes_now_and_says_until_when(command: Command) -> None:
     ],
 )
 def test_refresh_says_what_is_known_of_the_ends(token: Token, said: str) -> None:
-    from aries_auth.cli.token import lifetimes
+    from aries_auth.settings.report import lifetimes
 
     assert said in lifetimes(token, 43200.0)
 
 
 def test_an_end_beyond_the_calendar_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aries_auth.cli.token import lifetimes
+    from aries_auth.settings.report import lifetimes
 
     def overflow(_: float) -> None:
         raise OverflowError
@@ -350,6 +351,7 @@ def test_status_is_an_aligned_table(command: Command) -> None:
     assert done.stdout.splitlines() == [
         "profile        -",
         f"client         {token.client_id}",
+        "client secret  environment",
         f"redirect URI   {token.redirect_uri}",
         "scopes         user:information order:execution",
         "access token   54 minutes left",
@@ -386,7 +388,9 @@ def test_status_json_has_exactly_the_documented_keys(command: Command, arguments
         "access_token_valid",
         "access_token_expires_at",
         "refresh_token_expires_at",
+        "client_secret",
     ]
+    assert document["client_secret"] == "environment"
     assert document["profile"] is None
     assert document["client_id"] == token.client_id
     assert document["scope"] == token.scope
@@ -453,7 +457,7 @@ def test_status_escapes_what_a_terminal_would_obey(command: Command) -> None:
     command.store.save(Token("access", scope="red\x1b[31m\nclient  forged", expires_at=time.time() + 600))
     done = command.call("status")
     assert "\x1b" not in done.stdout
-    assert len(done.stdout.splitlines()) == 7
+    assert len(done.stdout.splitlines()) == 8
 
 
 @posix

@@ -19,7 +19,13 @@ from tests.cli_process import PROGRAM, Command, end, sandbox_with_free_redirect_
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX")
 
-PROMPTS = ["Client id: ", "Redirect URI, exactly as it is registered: ", "or all: ", "Client secret \\(not shown\\): "]
+PROMPTS = [
+    "Client id: ",
+    r"Redirect URI, exactly as it is registered \[http://127.0.0.1:8765/callback\]: ",
+    "or all: ",
+    r"Client secret \(not shown\): ",
+    r"need no variable\? \[Y/n\]: ",
+]
 UNTOLD = dict.fromkeys(("ARIES_CLIENT_ID", "ARIES_REDIRECT_URI", "ARIES_CLIENT_SECRET", "ARIES_SCOPE"))
 
 
@@ -35,7 +41,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 def answers(command: Command) -> list[str]:
     """What a person types at the prompts, in their order."""
     aries = command.aries
-    return [aries.client_id, aries.redirect_uri, "1 account:information", aries.client_secret]
+    return [aries.client_id, aries.redirect_uri, "1 account:information", aries.client_secret, "no"]
 
 
 def answer_prompts(child: Any, answers: list[str]) -> None:
@@ -250,7 +256,7 @@ def test_the_stored_scopes_are_offered_again(command: Command) -> None:
     assert end(child) == 130
 
 
-@pytest.mark.parametrize("number", range(len(PROMPTS) + 1), ids=["id", "uri", "scope", "secret", "wait"])
+@pytest.mark.parametrize("number", range(len(PROMPTS) + 1), ids=["id", "uri", "scope", "secret", "keep", "wait"])
 def test_ctrl_c_at_each_prompt_says_one_line_and_exits_with_130(
     command: Command, answers: list[str], number: int
 ) -> None:
@@ -264,7 +270,7 @@ def test_ctrl_c_at_each_prompt_says_one_line_and_exits_with_130(
     assert command.store.load() is None
 
 
-@pytest.mark.parametrize("number", range(len(PROMPTS)), ids=["id", "uri", "scope", "secret"])
+@pytest.mark.parametrize("number", range(len(PROMPTS)), ids=["id", "uri", "scope", "secret", "keep"])
 def test_no_answer_is_a_failure(command: Command, answers: list[str], number: int) -> None:
     pytest.importorskip("pexpect")
     child = command.at_terminal("login", "--no-browser", **UNTOLD)

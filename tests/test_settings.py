@@ -798,3 +798,222 @@ def test_a_url_in_the_place_of_a_path_is_refused_and_its_password_not_shown() ->
     with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
         settings.resolve_store(None, "postgresql://aries:s3cret-word@db.example/prod")
     assert_no_secret(caught.value, "s3cret-word")
+
+
+# One resolver
+
+
+def test_every_store_of_the_resolver_is_encrypted_under_the_key_of_the_environment(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fernet = pytest.importorskip("cryptography.fernet")
+    given_store = FileTokenStore(tmp_path / "own.json")
+    environment.setenv("ARIES_STORE_KEY", fernet.Fernet.generate_key().decode())
+    for profile, store in ((None, None), ("paper", None), (None, tmp_path / "t.json")):
+        assert settings.resolve_store(profile, store).cipher is not None  # type: ignore[attr-defined]
+    assert settings.resolve_store(None, given_store).cipher is None  # type: ignore[attr-defined]
+    environment.setenv("ARIES_STORE_KEY", "")
+    assert settings.resolve_store(None, None).cipher is None  # type: ignore[attr-defined]
+
+
+def test_aries_auth_login_and_the_command_use_the_database_of_the_environment_with_the_profile_as_the_key(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    environment.setenv("ARIES_STORE_URL", f"sqlite:///{tmp_path / 'tokens.db'}")
+    environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "not-this.json"))
+    environment.setenv("ARIES_PROFILE", "live")
+    choice = settings.choose_store(None, None)
+    assert (choice.profile, choice.source) == ("live", "$ARIES_STORE_URL")
+    assert settings.choose_store("paper", None).profile == "paper"
+    assert settings.choose_store(None, tmp_path / "t.json").profile is None
+    choice.store.save(Token("of-the-row", client_id="c", redirect_uri="http://127.0.0.1:1/"))
+    assert AriesAuth().get_token() == "of-the-row"
+    with pytest.raises(LoginRequired, match=r"Run: aries-auth login --profile paper\Z"):
+        AriesAuth(profile="paper").get_token()
+
+
+@pytest.mark.parametrize("url", ["nonsense://", "postgresql://user:pass-word@h:port/x", "sqlite://"])
+def test_a_malformed_store_url_names_its_variable_and_shows_no_password(
+    environment: pytest.MonkeyPatch, url: str
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    environment.setenv("ARIES_STORE_URL", url)
+    with pytest.raises(ConfigurationError, match=r"\$ARIES_STORE_URL") as caught:
+        settings.resolve_store(None, None).load()
+    assert "pass-word" not in str(caught.value)
+
+
+def test_a_store_url_without_its_extra_names_what_to_install(environment: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith("aries_auth.sql")]:
+        environment.delitem(sys.modules, name)
+    environment.setitem(sys.modules, "sqlalchemy", None)
+    environment.setenv("ARIES_STORE_URL", "postgresql://me:pass-word@db/x")
+    with pytest.raises(ConfigurationError, match=r"\$ARIES_STORE_URL.*aries-auth\[sql\]") as caught:
+        settings.resolve_store(None, None)
+    assert_no_secret(caught.value, "pass-word")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits of POSIX")
+def test_the_mode_of_the_environment_is_that_of_every_file_store_that_is_found(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("ARIES_TOKEN_FILE_MODE", "0660")
+    for profile, store in ((None, None), ("paper", None), (None, tmp_path / "t.json")):
+        found = settings.resolve_store(profile, store)
+        found.save(Token("a"))
+        assert Path(found.path).stat().st_mode & 0o777 == 0o660 & ~_umask()  # type: ignore[attr-defined]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("text", ["rw", "600x", "0200", "07777", "-600", "0o999"])
+def test_a_mode_that_is_none_is_a_configuration_error_that_names_the_variable(
+    environment: pytest.MonkeyPatch, text: str
+) -> None:
+    environment.setenv("ARIES_TOKEN_FILE_MODE", text)
+    with pytest.raises(ConfigurationError, match=r"\$ARIES_TOKEN_FILE_MODE"):
+        settings.resolve_store(None, None)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("ARIES_PROFILE", "../x"),
+        ("ARIES_TOKEN_FILE", "postgresql://me:pass-word@db/x"),
+        ("ARIES_TOKEN_URL", "ftp://x"),
+        ("ARIES_AUTHORIZE_URL", "ftp://x"),
+        ("ARIES_API_ORIGINS", "https://x/path"),
+        ("ARIES_API_ORIGINS", "x"),
+        ("ARIES_REDIRECT_URI", "nonsense"),
+        ("ARIES_CLIENT_ID", "a\nb"),
+        ("ARIES_CLIENT_SECRET_FILE", "/nowhere/secret"),
+        ("ARIES_STORE_KEY_FILE", "/nowhere/keys"),
+        ("ARIES_PKCE", "maybe"),
+    ],
+)
+def test_an_error_about_a_value_names_the_variable_it_came_from(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv("ARIES_CLIENT_ID", "c")
+    environment.setenv("ARIES_REDIRECT_URI", "http://127.0.0.1:1/")
+    environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=rf"\${name}") as caught:
+        read_every_variable()
+    assert "pass-word" not in str(caught.value)
+
+
+def read_every_variable() -> None:
+    settings.resolve_store(None, None)
+    settings.token_url(None)
+    settings.authorize_url(None)
+    settings.api_origins(None)
+    settings.flag_variable("ARIES_PKCE")
+    ClientCredentials(None, SecretSource(None), None).credentials(None)
+
+
+@pytest.mark.parametrize("uri", ["http://app.example/callback", "http://192.0.2.1:8765/", "http://127.0.0.1.example/"])
+def test_a_plain_http_redirect_uri_off_loopback_is_an_insecure_transport_error(
+    environment: pytest.MonkeyPatch, uri: str
+) -> None:
+    with pytest.raises(InsecureTransportError, match="authorization code"):
+        settings.check_redirect_uri(uri)
+    with pytest.raises(InsecureTransportError):
+        AriesAuth(redirect_uri=uri)
+    environment.setenv("ARIES_REDIRECT_URI", uri)
+    with pytest.raises(InsecureTransportError, match=r"\$ARIES_REDIRECT_URI"):
+        ClientCredentials("c", SecretSource("s"), None).credentials(None)
+
+
+@pytest.mark.parametrize("name", ["nul", "CON", "aux", "com1", "LPT9", "prn.old", "nul.json"])
+def test_a_profile_that_is_a_device_of_windows_is_refused_everywhere(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="device"):
+        settings.check_profile(name)
+    with pytest.raises(ConfigurationError, match="device"):
+        FileTokenStore.for_profile(name)
+
+
+@pytest.mark.parametrize("name", ["null", "console", "com", "com10", "a.nul"])
+def test_what_only_looks_like_a_device_is_a_profile(name: str) -> None:
+    assert settings.check_profile(name) == name
+    assert FileTokenStore.for_profile(name).path == profile_path(name)
+
+
+# A secret file
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+@pytest.mark.parametrize("name", ["ARIES_CLIENT_SECRET_FILE", "ARIES_STORE_KEY_FILE"])
+def test_a_secret_file_that_is_a_named_pipe_is_refused_at_once(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    environment.setenv("ARIES_CLIENT_ID", "c")
+    environment.setenv("ARIES_REDIRECT_URI", "http://127.0.0.1:1/")
+    environment.setenv(name, str(tmp_path / "pipe"))
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        read_every_variable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits of POSIX")
+def test_a_secret_file_that_others_can_read_gets_a_warning_once(
+    environment: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "open-to-all"
+    path.write_text(SECRET)
+    path.chmod(0o644)
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(path))
+    for _ in range(3):
+        assert SecretSource(None).read() == Secret(SECRET)
+    (record,) = caplog.records
+    assert "chmod 600" in record.getMessage()
+    path.chmod(0o600)
+
+
+def test_a_secret_file_beyond_any_secret_is_refused(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 100_000)
+    environment.setenv("ARIES_CLIENT_SECRET_FILE", str(tmp_path / "large"))
+    with pytest.raises(ConfigurationError, match="larger"):
+        SecretSource(None).read()
+
+
+# Commands that work
+
+
+@pytest.mark.parametrize(
+    "path, argument",
+    [
+        (r"C:\Users\me\t.json", r"C:\Users\me\t.json"),
+        (r"C:\My Tokens\it's.json", '"C:\\My Tokens\\it\'s.json"'),
+        (r"C:\100%\t.json", None),
+        ("C:\\$x\\t.json", None),
+    ],
+)
+def test_a_path_is_quoted_as_cmd_and_powershell_both_read_it_or_not_at_all(path: str, argument: str | None) -> None:
+    from aries_auth.terminal import quoted
+
+    assert quoted(path, windows=True) == argument
+
+
+def test_a_store_that_no_command_can_reach_is_told_in_the_words_of_its_program(tmp_path: Path) -> None:
+    class Own:
+        pass
+
+    own: Any = Own()
+    assert settings.login_command(None, own).startswith("in the program that has this store")
+    encrypted = FileTokenStore(tmp_path / "t.json", cipher=own)
+    assert "aries-auth" not in settings.login_command(None, encrypted).replace("aries_auth", "")
+
+
+def test_a_variable_that_leads_elsewhere_is_kept_out_of_the_way_by_the_option(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "other.json"))
+    store = settings.resolve_store("default", None)
+    assert settings.login_command("default", store) == "aries-auth login --profile default"

@@ -12,7 +12,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint import pkce, protocol, retries
 
 _SAVE_ATTEMPTS = 3
 _SAVE_INTERVAL = 1.0
@@ -30,6 +30,7 @@ class CodeExchange:
         store: where the token is saved before anybody gets it, or None.
         now: the caller's reading of the clock.
         at: the same instant on the clock that waits are measured with.
+        pkce_state: the state that the PKCE verifier is derived from, or None without PKCE.
     """
 
     code: Secret
@@ -39,6 +40,7 @@ class CodeExchange:
     store: TokenStore | None
     now: float
     at: float
+    pkce_state: str | None = None
 
     def work(self, flight: Flight[Token]) -> Token:
         """Exchange the code and save the token.
@@ -46,7 +48,7 @@ class CodeExchange:
         Raises:
             AriesAuthError: it can't be done. Where the store is at fault, the code was not sent.
         """
-        token = self._exchange(self.client.credentials(None), flight)
+        token = self._exchange(self.client.credentials(None, self.store), flight)
         fault = protocol.unusable_type(token, self.token_url)
         if fault is not None:
             raise fault
@@ -64,7 +66,10 @@ class CodeExchange:
         return token
 
     def _send(self, credentials: protocol.Credentials, flight: Flight[Token]) -> Token:
-        request = protocol.code_request(self.token_url, credentials, self.code)
+        verifier = None
+        if self.pkce_state is not None:
+            verifier = pkce.code_verifier(credentials.client_secret, self.pkce_state)
+        request = protocol.code_request(self.token_url, credentials, self.code, verifier)
         begun = monotonic()
         outcome = retries.send(request, client=self.token_client, library="httpx", pause=flight.pause)
         if outcome.error is not None or outcome.answer is None:

@@ -16,13 +16,14 @@ import requests
 
 from aries_auth import settings
 from aries_auth.authorization.code_exchange import CodeExchange
-from aries_auth.errors import ConfigurationError, TokenRequestError
+from aries_auth.errors import AuthorizationError, ConfigurationError, TokenRequestError
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint.pkce import code_verifier
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")  # RFC 6749 section 3.3
 _STATE = re.compile(r"[\x20-\x7e]+\Z")  # RFC 6749 appendix A.5
@@ -44,10 +45,12 @@ class AuthorizationCodeFlow:
         token_url: the token endpoint; else ``$ARIES_TOKEN_URL``, else Aries'.
         token_client: a requests.Session or httpx.Client that sends the token request.
         timeout: the longest that `fetch_token` waits, in seconds, lock included.
+        pkce: whether to use PKCE (RFC 7636, S256); else ``$ARIES_PKCE`` (1 or 0), else not. Aries has not documented it
+            beside a client secret.
 
     Raises:
         ConfigurationError: a parameter is malformed.
-        InsecureTransportError: an endpoint is plain http and no loopback address.
+        InsecureTransportError: an endpoint or the redirect URI is plain http and no loopback address.
     """
 
     __module__ = "aries_auth"
@@ -67,6 +70,7 @@ class AuthorizationCodeFlow:
         token_url: str | None = None,
         token_client: requests.Session | httpx.Client | None = None,
         timeout: float = 30.0,
+        pkce: bool | None = None,
     ) -> None:
         # The secret goes first: what is refused below is raised from a frame that no longer holds it.
         secret, client_secret = SecretSource(client_secret), None
@@ -82,22 +86,35 @@ class AuthorizationCodeFlow:
         retries.check_client(token_client)
         self._token_client = token_client
         self._timeout = settings.check_seconds("timeout", timeout)
+        if not (pkce is None or isinstance(pkce, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("pkce must be True, False or None.")
+        self._pkce = pkce
 
     def authorization_url(self) -> tuple[str, str]:
         """Where to send the user's browser, and the state to keep in the user's session; new at each call.
 
+        With PKCE the client secret is read here, too, wherever it is kept.
+
         Raises:
-            ConfigurationError: client_id or redirect_uri is missing.
+            ConfigurationError: client_id or redirect_uri is missing; with PKCE, the secret, too.
         """
         state = secrets.token_urlsafe(32)
+        verifier = None
+        if self._uses_pkce:
+            verifier = code_verifier(self._client.client_secret.read(), state)
         url = protocol.authorization_url(
             settings.authorize_url(self._authorize_url),
             client_id=_needed("client_id", self._client.client_id),
             redirect_uri=self._redirect_uri(),
             scope=self._scope,
             state=state,
+            verifier=verifier,
         )
         return url, state
+
+    @property
+    def _uses_pkce(self) -> bool:
+        return bool(settings.flag_variable("ARIES_PKCE") if self._pkce is None else self._pkce)
 
     def fetch_token(
         self,
@@ -148,6 +165,7 @@ class AuthorizationCodeFlow:
             store=None if store is None else settings.resolve_store(None, store),
             now=time.time(),
             at=monotonic(),
+            pkce_state=state if self._uses_pkce else None,
         )
         flight = Flight(exchange.work)
         flight.start()
@@ -192,8 +210,9 @@ def _wrapped(authorization_response: object) -> Secret | None:
 
 def _check_state(state: object) -> None:
     if not isinstance(state, str) or not _STATE.match(state):
-        raise ConfigurationError(
-            "state must be the text that authorization_url() returned for this login; keep it in the user's session."
+        raise AuthorizationError(
+            "There is no state to compare the callback with: state must be the text that authorization_url() returned "
+            "for this login. Keep it in the user's session, and start the login again where the session was lost."
         )
 
 

@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 from aries_auth.authorization import pages
 from aries_auth.authorization.callback_request import Authority, Request, parse_head
 from aries_auth.authorization.pages import Page
+from aries_auth.authorization.pasting import TerminalPaste, read_pieces
 from aries_auth.authorization.sockets import open_sockets
 from aries_auth.errors import AuthorizationError
 from aries_auth.log import logger
+from aries_auth.settings import advised
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import protocol
@@ -96,18 +98,34 @@ class Listener:
             each.close()
         self._selector.close()
 
-    def wait(self, state: str, *, timeout: float, on_wait: Callable[[float], object] | None = None) -> Secret:
+    def wait(
+        self,
+        state: str,
+        *,
+        timeout: float,
+        on_wait: Callable[[float], object] | None = None,
+        typed: TerminalPaste | None = None,
+    ) -> Secret:
         """The whole address of the first callback with this state. Its browser waits until `conclude`.
 
         Args:
             state: the state of this login. A callback with another one is answered 400, and the wait goes on.
             timeout: seconds to wait.
             on_wait: called about once a second with the seconds left.
+            typed: takes an address from the terminal meanwhile.
 
         Raises:
             AuthorizationError: none came in time.
         """
         self._state = state
+        watched = None if typed is None else self._watch(typed)
+        try:
+            return self._wait(timeout, on_wait, typed)
+        finally:
+            if watched is not None:
+                self._forget(watched)
+
+    def _wait(self, timeout: float, on_wait: Callable[[float], object] | None, typed: TerminalPaste | None) -> Secret:
         ends_at = monotonic() + timeout
         tell_at = 0.0
         while True:
@@ -121,10 +139,38 @@ class Listener:
             for connection in self._connections:
                 if connection.callback is not None:
                     return connection.callback
-        raise AuthorizationError(
-            f"The browser did not come back to {self._redirect_uri} within {timeout:g} s. Start the login "
-            "again; if the browser runs on another computer, use paste=True (the command's --paste)."
+            if typed is not None:
+                typed.poll()
+                if typed.address is not None:
+                    return typed.address
+        raise advised(
+            AuthorizationError,
+            f"The browser did not come back to {self._redirect_uri} within {timeout:g} s. If Aries showed an error "
+            "page, check client id and redirect URI in the Client Center. Start the login again; if the browser runs "
+            "on another computer,",
+            in_code="use paste=True.",
+            in_command="use --paste.",
         )
+
+    def _watch(self, typed: TerminalPaste) -> int | None:
+        """Take what is typed at the terminal, until its end."""
+        descriptor = typed.descriptor
+        if descriptor is None:
+            return None
+
+        def receive() -> None:
+            if not typed.receive(partial(read_pieces, descriptor, wait=0.0)):
+                self._forget(descriptor)
+
+        try:
+            self._selector.register(descriptor, selectors.EVENT_READ, receive)
+        except (OSError, ValueError):
+            return None
+        return descriptor
+
+    def _forget(self, descriptor: int) -> None:
+        with suppress(KeyError, ValueError, OSError):
+            self._selector.unregister(descriptor)
 
     def conclude(self, page: Page, *, linger: float = LINGER) -> None:
         """Show the browser how the login went, also where it has asked a second time meanwhile.

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from aries_auth.authorization.callback_request import Authority, parse_authority
 from aries_auth.errors import ConfigurationError
-from aries_auth.settings import is_loopback
+from aries_auth.settings import advised, is_loopback
 
 _BACKLOG = 64
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, getattr(errno, "EPROTONOSUPPORT", -1)})
-_ELSE = "register another redirect URI in Aries' Client Center, or log in with paste=True (the command's --paste)"
+_ELSE = "register another redirect URI in Aries' Client Center, or log in with"
 
 
 def loopback_authority(redirect_uri: str) -> Authority | None:
@@ -75,14 +75,12 @@ def _listen(host: str, port: int) -> socket.socket:
 def _not_had(exc: OSError, host: str, port: int) -> ConfigurationError:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if exc.errno == errno.EADDRINUSE:
-        return ConfigurationError(
-            f"The redirect URI's address {address} is busy: another program listens there. Stop that program, {_ELSE}."
+        what = f"The redirect URI's address {address} is busy: another program listens there. Stop that program,"
+    elif exc.errno in (errno.EACCES, errno.EPERM):
+        what = f"This user may not listen on the redirect URI's address {address}: {exc.strerror}. To log in,"
+    else:
+        what = (
+            f"The redirect URI's address {address} can't be listened on: {exc.strerror or exc}. Set it up on this "
+            "machine,"
         )
-    if exc.errno in (errno.EACCES, errno.EPERM):
-        return ConfigurationError(
-            f"This user may not listen on the redirect URI's address {address}: {exc.strerror}. To log in, {_ELSE}."
-        )
-    return ConfigurationError(
-        f"The redirect URI's address {address} can't be listened on: {exc.strerror or exc}. Set it up on "
-        f"this machine, {_ELSE}."
-    )
+    return advised(ConfigurationError, f"{what} {_ELSE}", in_code="paste=True.", in_command="--paste.")

@@ -5,12 +5,15 @@ A subcommand imports what it works with when it runs, so that ``--help`` costs l
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from aries_auth.cli.console import Failure
+from aries_auth.cli.console import Failure, say, shown, tell
 from aries_auth.cli.options import examples
 
 __all__ = ["main"]
@@ -25,7 +28,8 @@ _COMMANDS = {
     "status": ("status", "Show who is logged in, and for how long."),
     "token": ("token", "Print an access token that can be used now."),
     "refresh": ("token", "Refresh the access token now."),
-    "logout": ("token", "Delete the stored token."),
+    "logout": ("token", "Delete the stored token and the saved secret."),
+    "doctor": ("doctor", "Check the setup, and name what to mend."),
     "rekey": ("rekey", "Encrypt stored tokens, or move them to the newest key."),
     "sandbox": ("sandbox", "Run a local Aries to try things on."),
     "demo": ("demo", "See the whole life of a token, without an account."),
@@ -34,6 +38,30 @@ _COMMANDS = {
 
 class Program(click.Group):
     """A group whose subcommands may raise what the package raises: one line, no traceback, the right exit code."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run, and exit. What could not be written is told as what else goes wrong."""
+        run: Any = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            try:
+                code = run(*args, standalone_mode=False, **extra)
+            except click.ClickException as exc:
+                code = _show(exc)
+            except click.Abort:
+                say("interrupted")
+                code = INTERRUPTED
+            except SystemExit:
+                if "PacifyFlush" not in type(sys.stdout).__name__:
+                    raise
+                # click has met a closed pipe and said nothing.
+                code = _unwritten(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                sys.stdout.flush()
+        except OSError as exc:
+            code = _unwritten(exc)
+        raise SystemExit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
@@ -48,7 +76,20 @@ class Program(click.Group):
 
             if not isinstance(exc, AriesAuthError):
                 raise
-            raise Failure(str(exc), LOGIN_REQUIRED if isinstance(exc, LoginRequired) else FAILED) from exc
+            from aries_auth.settings.values import command_text  # noqa: PLC0415
+
+            raise Failure(command_text(exc), LOGIN_REQUIRED if isinstance(exc, LoginRequired) else FAILED) from exc
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The subcommand that is meant; a mistyped one gets a suggestion."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - it is wanted here alone
+
+            near = get_close_matches(args[0], _COMMANDS, n=1, cutoff=0.5)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Their names."""
@@ -67,12 +108,39 @@ class Program(click.Group):
             formatter.write_dl([(name, short_help) for name, (_, short_help) in _COMMANDS.items()])
 
 
+def _show(exc: click.ClickException) -> int:
+    """Say what went wrong; wrong usage with the usage, as click does, but escaped."""
+    if isinstance(exc, Failure):
+        exc.show()
+        return exc.exit_code
+    if isinstance(exc, click.UsageError) and exc.ctx is not None:
+        tell(shown(exc.ctx.get_usage(), keep="\n"))
+        tell(f"Try '{shown(exc.ctx.command_path)} --help' for help.\n")
+    tell(f"Error: {shown(exc.format_message())}")
+    return exc.exit_code
+
+
+def _unwritten(exc: OSError) -> int:
+    """Say that a result could not be written. Python must not try again as it ends, and show a traceback."""
+    if exc.filename is not None:
+        raise exc
+    say(f"the result could not be written: {exc.strerror or type(exc).__name__}")
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (AttributeError, OSError, ValueError):
+        pass
+    return FAILED
+
+
 @click.group(
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "aries-auth login                 log in once, in the browser",
         "aries-auth status                who is logged in, and for how long",
+        "aries-auth doctor                what is missing, and how to mend it",
         'curl -H "Authorization: Bearer $(aries-auth token)" https://api.aries.com/v1/users/me',
         "aries-auth demo                  see it all work, without an account",
     )
@@ -85,6 +153,12 @@ def main(*, verbose: bool) -> None:
 
     Messages go to standard error, results to standard output.
     """
-    from aries_auth.cli.log import show_log  # noqa: PLC0415
+    if verbose:
+        show_log()
 
-    show_log(verbose=verbose)
+
+def show_log() -> None:
+    """Show the package's log with its details."""
+    from aries_auth.cli.log import show_log as show  # noqa: PLC0415
+
+    show(verbose=True)

@@ -7,8 +7,8 @@ import time
 
 import click
 
-from aries_auth.cli.console import Failure, one_line, paint
-from aries_auth.cli.options import examples, verbose_option
+from aries_auth.cli.console import Failure, paint, put, shown
+from aries_auth.cli.options import examples, show_trouble, verbose_option
 
 
 @click.command(
@@ -22,13 +22,14 @@ def demo() -> None:
     shares the token with a second process. Each line is checked; the first that does not hold ends it with 1. Your own
     tokens and your environment play no part in it.
     """
+    show_trouble()
     began = time.monotonic()
     from aries_auth.cli.demo_steps import Untrue, steps  # noqa: PLC0415
 
     try:
         for line in steps():
             mark = paint("ok", "green", sys.stdout)
-            click.echo(f"{time.monotonic() - began:6.2f} s  {mark}  {one_line(line)}")
+            click.echo(f"{time.monotonic() - began:6.2f} s  {mark}  {shown(line)}")
     except Untrue as exc:
         raise Failure(f"the demo failed after {time.monotonic() - began:.2f} s: {exc}") from exc
-    click.echo(f"{time.monotonic() - began:6.2f} s      All of it held.")
+    put(f"{time.monotonic() - began:6.2f} s      All of it held.")

@@ -22,6 +22,7 @@ import requests
 
 from aries_auth.auth import AriesAuth
 from aries_auth.authorization import login
+from aries_auth.cli.console import say
 from aries_auth.errors import AriesAuthError
 from aries_auth.store import FileTokenStore
 from aries_auth.testing import AriesSandbox, fingerprint
@@ -29,7 +30,8 @@ from aries_auth.testing import AriesSandbox, fingerprint
 if TYPE_CHECKING:
     from aries_auth.token import Token
 
-_LONGEST = 14.0
+_LONGEST = 30.0  # a slow first start: PyPy, or a virus scan
+_PATIENCE = 8.0
 _ANSWER_DELAY = 1.0
 # The margin is a quarter of the lifetime, less up to a tenth of that: it is reached in 0.5 to 1.5 s.
 _TOKEN_LIFETIME = 40.0
@@ -66,10 +68,19 @@ def steps() -> Iterator[str]:
 
 
 def _done(step: Callable[[], str]) -> str:
+    """Do a step. If it takes long, say what is waited for: what its docstring says."""
+    doing = (step.__doc__ or "").splitlines()[0]
+    patience = threading.Timer(_PATIENCE, say, (f"waiting for this step: {doing}",))
+    patience.daemon = True
+    patience.start()
     try:
         return step()
+    except subprocess.TimeoutExpired as exc:
+        raise Untrue(f"no end within {_LONGEST:g} s in all of this step: {doing}") from exc
     except (AriesAuthError, httpx.HTTPError, OSError, RuntimeError, subprocess.SubprocessError) as exc:
         raise Untrue(f"{type(exc).__name__}: {exc}") from exc
+    finally:
+        patience.cancel()
 
 
 class _Story:

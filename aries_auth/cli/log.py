@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from aries_auth.cli.console import PREFIX, one_line, tell
+from aries_auth.cli.console import PREFIX, shown, tell
 
 
 class _Handler(logging.Handler):
@@ -12,7 +12,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
-        tell(one_line(self.format(record)))
+        tell(shown(self.format(record)))
 
 
 def show_log(*, verbose: bool) -> None:

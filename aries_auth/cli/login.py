@@ -1,17 +1,14 @@
-"""``aries-auth login``: gathers what a login needs, from options, environment, stored token and person, and logs in."""
+"""``aries-auth login``: hands what the options say to the login, and says how it ended."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import Any, Sequence
 
 import click
 
-from aries_auth.cli.console import Countdown, ask, ask_hidden, has_terminal, say, tell
-from aries_auth.cli.options import examples, find_grant, grant_options
-
-if TYPE_CHECKING:
-    from aries_auth import Token
+from aries_auth.cli.console import say
+from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
 
 
 def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
@@ -28,6 +25,7 @@ def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float)
     epilog=examples(
         "aries-auth login",
         "aries-auth login --profile paper --scope user:information --scope order:execution",
+        "aries-auth login --add-scope order:execution       what was granted, and one more",
         "aries-auth login --paste       the browser is on another computer",
     ),
 )
@@ -45,6 +43,13 @@ def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float)
     metavar="SCOPE",
     help="What to ask for; repeatable, or several separated by spaces.  [default: $ARIES_SCOPE]",
 )
+@click.option(
+    "--add-scope",
+    "added_scopes",
+    multiple=True,
+    metavar="SCOPE",
+    help="Ask for the scopes of the stored token and this one; repeatable.",
+)
 @click.option("--no-browser", is_flag=True, help="Show the link and open no browser.")
 @click.option("--paste", is_flag=True, help="Ask for the address that the browser ended on, and don't listen.")
 @click.option(
@@ -56,131 +61,82 @@ def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float)
     callback=_checked_timeout,
     help="How long to listen for the browser.",
 )
+@click.option("--if-needed", is_flag=True, help="Do nothing if the stored token still serves calls.")
+@click.option(
+    "--save-secret",
+    "save_secret",
+    is_flag=False,
+    flag_value="yes",
+    type=click.Choice(["yes", "no", "keyring", "file"]),
+    help="Keep the client secret for programs on this computer: in the system's keyring if there is one, else in a "
+    "private file.  [default: ask who typed it]",
+)
+@click.option("--pkce/--no-pkce", default=None, help="Use PKCE.  [default: $ARIES_PKCE]")
 def login(
     profile: str | None,
     store: str | None,
     client_id: str | None,
     redirect_uri: str | None,
     scopes: Sequence[str],
+    added_scopes: Sequence[str],
     timeout: float,
+    save_secret: str | None,
     *,
     no_browser: bool,
     paste: bool,
+    if_needed: bool,
+    pkce: bool | None,
 ) -> None:
     """Log in once, in the browser, and save the token.
 
     What is not given is taken from the environment, then from the stored token, then asked for. The client secret is
-    $ARIES_CLIENT_SECRET or the content of the file named by $ARIES_CLIENT_SECRET_FILE, else it is asked for without
-    echo. It is never an option, since other users can see those.
+    $ARIES_CLIENT_SECRET, or the content of the file named by $ARIES_CLIENT_SECRET_FILE, or the one that an earlier
+    login saved. Else it is asked for without echo. It is never an option, since other users can see those.
     """
-    from aries_auth.authorization import login as log_in  # noqa: PLC0415
+    show_trouble()
+    from aries_auth.authorization.setup import LoginRequest, log_in  # noqa: PLC0415
+    from aries_auth.authorization.talk import Talk  # noqa: PLC0415
+    from aries_auth.cli.console import PREFIX  # noqa: PLC0415
+    from aries_auth.settings.report import lifetimes  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     grant = find_grant(profile, store)
-    stored = grant.store.load()
-    client_id = _client_id(client_id, stored)
-    redirect_uri = _redirect_uri(redirect_uri, stored)
-    scope = _scope(scopes, stored)
-    client_secret = _client_secret()
-    countdown = Countdown("Waiting for the browser")
-    try:
-        log_in(
+    before = grant.store.load()
+    log_in(
+        LoginRequest(
             client_id,
-            client_secret,
+            None,
             redirect_uri,
-            scope=scope,
-            profile=grant.profile,
-            store=grant.store,
+            list(scopes) or None,
+            {"pkce": pkce},
+            {},
+            grant.profile,
+            grant.store,
+            added_scopes=added_scopes,
             open_browser=not no_browser,
             callback_timeout=timeout,
             paste=paste,
-            on_wait=countdown.show,
-        )
-    finally:
-        countdown.clear()
-    _report(grant.store.load(), store_name(grant.store), secret_was_typed=client_secret is not None)
+            if_needed=if_needed,
+            save_secret=_PLACES[save_secret],
+        ),
+        Talk(PREFIX, in_command=True),
+    )
+    token: Any = grant.store.load()
+    what = "still logged in" if token == before else "logged in"
+    where = store_name(grant.store)
+    say(f"{what}, and the token is in {where}; {lifetimes(token, time.time())}", color="green")
+    _say_where_the_secret_is(grant)
 
 
-def _report(token: Token | None, where: str, *, secret_was_typed: bool) -> None:
-    from aries_auth.cli.token import lifetimes  # noqa: PLC0415
+_PLACES: dict[str | None, Any] = {None: None, "yes": True, "no": False, "keyring": "keyring", "file": "file"}
 
-    says = "" if token is None else f"; {lifetimes(token, time.time())}"
-    say(f"logged in, and the token is in {where}{says}", color="green")
-    if secret_was_typed:
+
+def _say_where_the_secret_is(grant: Any) -> None:
+    from aries_auth.settings.report import report  # noqa: PLC0415
+
+    where = report(grant.choice).secret.where
+    if where == "saved":
+        say("the client secret is saved; programs on this computer need no variable")
+    elif where is None:
         say("programs that keep it fresh need the secret, too: $ARIES_CLIENT_SECRET, or a file named by "
-            "$ARIES_CLIENT_SECRET_FILE")  # fmt: skip
-
-
-def _client_id(given: str | None, stored: Token | None) -> str:
-    from aries_auth.settings import variable  # noqa: PLC0415
-
-    found = given or variable("ARIES_CLIENT_ID") or (stored.client_id if stored else None)
-    return found or ask("Client id", missing="Give --client-id, or set $ARIES_CLIENT_ID.")
-
-
-def _redirect_uri(given: str | None, stored: Token | None) -> str:
-    from aries_auth.settings import check_redirect_uri, variable  # noqa: PLC0415
-
-    found = given or variable("ARIES_REDIRECT_URI") or (stored.redirect_uri if stored else None)
-    return found or ask(
-        "Redirect URI, exactly as it is registered",
-        missing="Give --redirect-uri, or set $ARIES_REDIRECT_URI.",
-        check=check_redirect_uri,
-    )
-
-
-def _client_secret() -> Callable[[], str] | None:
-    """Asked for now, rather than by the login, so that every question comes before the browser opens."""
-    from aries_auth.settings import variable  # noqa: PLC0415
-
-    if variable("ARIES_CLIENT_SECRET") or variable("ARIES_CLIENT_SECRET_FILE"):
-        return None
-    return ask_hidden(
-        "Client secret",
-        missing="Set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE to the name of a file that holds it.",
-    )
-
-
-def _scope(given: Sequence[str], stored: Token | None) -> str:
-    from aries_auth.settings import variable  # noqa: PLC0415
-    from aries_auth.token_endpoint.protocol import join_scope  # noqa: PLC0415
-
-    found = join_scope(given) or join_scope(variable("ARIES_SCOPE") or "")
-    if found:
-        return found
-    before = join_scope(stored.scope or "") if stored is not None else ""
-    if before and not has_terminal():
-        return before
-    return _ask_for_scope(before)
-
-
-def _ask_for_scope(before: str) -> str:
-    from aries_auth.token_endpoint.protocol import SCOPES  # noqa: PLC0415
-
-    question = "Scopes, by number or name, separated by spaces, or all"
-    if has_terminal():
-        for number, name in enumerate(SCOPES, 1):
-            tell(f"{number:>4}  {name}")
-        if before:
-            question += f" [{before}]"
-    missing = "Give --scope, or set $ARIES_SCOPE."
-    return _chosen(ask(question, missing=missing, check=_chosen, default=before))
-
-
-def _chosen(answer: str) -> str:
-    """The scopes of an answer.
-
-    Raises:
-        ConfigurationError: one of its words is neither a number of the list nor a scope.
-    """
-    from aries_auth.errors import ConfigurationError  # noqa: PLC0415
-    from aries_auth.token_endpoint.protocol import SCOPES, join_scope  # noqa: PLC0415
-
-    if answer.lower() == "all":
-        return join_scope(SCOPES)
-    numbers = {str(number): name for number, name in enumerate(SCOPES, 1)}
-    words = [numbers.get(word, word) for word in answer.replace(",", " ").split()]
-    unknown = [word for word in words if word not in SCOPES]
-    if unknown:
-        raise ConfigurationError(f"{' '.join(unknown)}: not on the list (--scope takes any scope).")
-    return join_scope(words)
+            "$ARIES_CLIENT_SECRET_FILE; or keep it with aries-auth login --save-secret")  # fmt: skip

@@ -8,15 +8,25 @@ import click
 
 if TYPE_CHECKING:
     from aries_auth import AriesAuth, TokenStore
+    from aries_auth.settings import StoreChoice
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Grant(NamedTuple):
-    """Which grant a subcommand works on; `profile` is None where a path names the store."""
+    """Which grant a subcommand works on."""
 
-    store: TokenStore
-    profile: str | None
+    choice: StoreChoice
+
+    @property
+    def store(self) -> TokenStore:
+        """Where it is kept."""
+        return self.choice.store
+
+    @property
+    def profile(self) -> str | None:
+        """Its profile, or the key of its row; None if a path names the store."""
+        return self.choice.profile
 
     def auth(self) -> AriesAuth:
         """The object that hands out its tokens."""
@@ -31,16 +41,16 @@ def find_grant(profile: str | None, store: str | None) -> Grant:
     Raises:
         ConfigurationError: a name, URL or key is none, or what it needs is not installed.
     """
-    from aries_auth.cli.stores import find_store  # noqa: PLC0415
+    from aries_auth.settings.stores import choose_store  # noqa: PLC0415
 
-    return Grant(*find_store(profile, store))
+    return Grant(choose_store(profile, store, urls=True))
 
 
 def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
     from aries_auth.errors import ConfigurationError  # noqa: PLC0415
-    from aries_auth.settings import check_profile  # noqa: PLC0415
+    from aries_auth.store.profile import check_profile  # noqa: PLC0415
 
     try:
         return check_profile(value)
@@ -71,6 +81,19 @@ def verbose_option(command: Decorated) -> Decorated:
         callback=_set_log,
         help="Log what happens to standard error.",
     )(command)
+
+
+def show_trouble() -> None:
+    """Show the package's warnings from now on, unless ``--verbose`` shows everything already.
+
+    A subcommand calls this before it does what may log; it loads `logging`, which the quick ones can do without.
+    """
+    import logging  # noqa: PLC0415
+
+    from aries_auth.cli.log import show_log  # noqa: PLC0415
+
+    if logging.getLogger("aries_auth").level != logging.DEBUG:
+        show_log(verbose=False)
 
 
 _profile_option = click.option(

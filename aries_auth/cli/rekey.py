@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import click
 
 from aries_auth.cli.console import Failure, say
 from aries_auth.cli.options import examples, grant_options
+
+if TYPE_CHECKING:
+    from aries_auth.settings.encryption import EncryptableStore
 
 
 @click.command(
@@ -30,20 +35,20 @@ def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain:
     The keys are Fernet's, in $ARIES_STORE_KEY or the file that $ARIES_STORE_KEY_FILE names: separated by commas, the
     newest first. Give the old key along with the new one; once everything is moved, it can be left out.
     """
-    from aries_auth.cli.stores import every_store, find_store  # noqa: PLC0415
     from aries_auth.errors import ConfigurationError, StoreError  # noqa: PLC0415
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415
     from aries_auth.settings.encryption import rekey as move  # noqa: PLC0415
+    from aries_auth.settings.stores import choose_store, every_store  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     cipher = cipher_of_environment()
     if cipher is None:
         raise ConfigurationError("There is no key: set $ARIES_STORE_KEY, or $ARIES_STORE_KEY_FILE.")
     failed = 0
-    for found in every_store(store) if every else [find_store(profile, store)]:
+    for found in every_store(store) if every else [choose_store(profile, store, urls=True)]:
         where = store_name(found.store)
         try:
-            token = move(found.store, cipher, encrypt_plain=encrypt_plain)
+            token = move(cast("EncryptableStore", found.store), cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

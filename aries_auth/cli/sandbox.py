@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Sequence
+from typing import Mapping, Sequence
 
 import click
 
-from aries_auth.cli.console import Failure, say
-from aries_auth.cli.options import examples, verbose_option
+from aries_auth.cli.console import Failure, put, say
+from aries_auth.cli.options import examples, show_trouble, verbose_option
 
 _PORT = 8764
 _REDIRECT_URI = "http://127.0.0.1:8765/callback"
@@ -16,7 +16,7 @@ _PROFILE = "sandbox"
 
 
 def _checked_host(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    from aries_auth.settings import is_loopback  # noqa: PLC0415
+    from aries_auth.token_endpoint.protocol import is_loopback  # noqa: PLC0415
 
     if not is_loopback(value):
         raise click.BadParameter("it must be a loopback address, such as 127.0.0.1, ::1 or localhost.")
@@ -53,24 +53,44 @@ def _checked_host(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     metavar="SECONDS",
     help="How long its access tokens live.",
 )
-def sandbox(host: str, port: int, redirect_uris: Sequence[str], access_token_lifetime: float) -> None:
+@click.option("--require-pkce", is_flag=True, help="Refuse a login without PKCE.")
+@click.option(
+    "--shell",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["posix", "powershell", "cmd", "all"]),
+    help="Whose lines to print; without a name, all three.  [default: the shell that this runs in]",
+)
+def sandbox(
+    host: str,
+    port: int,
+    redirect_uris: Sequence[str],
+    access_token_lifetime: float,
+    shell: str | None,
+    *,
+    require_pkce: bool,
+) -> None:
     """Run a local Aries until Ctrl-C: consent page, token endpoint and a few routes of the API.
 
-    Prints the variables that point aries-auth and programs that use it there, as lines for a shell. They name a
+    Prints the variables that point aries-auth and programs that use it there, as lines for your shell. They name a
     profile of their own, so that your real login stays as it is.
     """
-    import shlex  # noqa: PLC0415
-
+    show_trouble()
     from aries_auth.testing import AriesSandbox  # noqa: PLC0415
 
-    aries = AriesSandbox(redirect_uris=redirect_uris, access_token_lifetime=access_token_lifetime, host=host, port=port)
+    aries = AriesSandbox(
+        redirect_uris=redirect_uris,
+        access_token_lifetime=access_token_lifetime,
+        require_pkce=require_pkce,
+        host=host,
+        port=port,
+    )
     try:
         aries.start()
     except OSError as exc:
         raise Failure(f"port {port} of {host} can't be had: {exc.strerror or exc}. Give another --port.") from exc
     try:
-        for name, value in {**aries.environ, "ARIES_PROFILE": _PROFILE}.items():
-            click.echo(f"export {name}={shlex.quote(value)}")
+        put(_lines({**aries.environ, "ARIES_PROFILE": _PROFILE}, shell))
         sys.stdout.flush()
         say(f"the sandbox listens at {aries.url}; Ctrl-C ends it")
         aries.wait()
@@ -78,3 +98,13 @@ def sandbox(host: str, port: int, redirect_uris: Sequence[str], access_token_lif
         say("the sandbox has ended")
     finally:
         aries.stop()
+
+
+def _lines(variables: Mapping[str, str], shell: str | None) -> str:
+    from aries_auth.settings.shell import SHELLS, assignment, current_shell  # noqa: PLC0415
+
+    shells = SHELLS if shell == "all" else [shell or current_shell()]
+    blocks = ["\n".join(assignment(each, name, value) for name, value in variables.items()) for each in shells]
+    if len(blocks) == 1:
+        return blocks[0]
+    return "\n\n".join(f"{'rem' if each == 'cmd' else '#'} {each}\n{block}" for each, block in zip(shells, blocks))

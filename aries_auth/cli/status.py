@@ -3,106 +3,76 @@
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from aries_auth.cli.console import in_words, one_line, say
+from aries_auth.cli.console import put, say
 from aries_auth.cli.options import examples, find_grant, grant_options
 
 if TYPE_CHECKING:
-    from aries_auth import Token
-    from aries_auth.cli.options import Grant
+    from aries_auth.settings.report import Report
 
 _ALERT_BELOW = 3 * 86400.0
 
 
-class Report(NamedTuple):
-    """What `status` knows of a grant at an instant."""
+def show_table(report: Report) -> str:
+    """One grant, for people."""
+    rows = [("profile", report.profile or "-")]
+    token = report.token
+    if token is not None:
+        rows += [
+            ("client", token.client_id or "not known"),
+            ("client secret", report.secret.where or "not found"),
+            ("redirect URI", token.redirect_uri or "not known"),
+            ("scopes", token.scope or "not known"),
+            ("access token", report.access_left()),
+            ("refresh token", report.refresh_left()),
+        ]
+    rows.append(("store", report.store))
+    return "\n".join(f"{name:<13}  {one_row(value)}" for name, value in rows)
 
-    grant: Grant
-    token: Token | None
-    now: float
 
-    @property
-    def access_token_valid(self) -> bool:
-        """Whether the access token can be used, as far as is known."""
-        from aries_auth.token import is_alive  # noqa: PLC0415
+def one_row(value: str) -> str:
+    """A value that stays in its row, whatever it holds."""
+    from aries_auth.errors import escaped  # noqa: PLC0415
 
-        return self.token is not None and is_alive(self.token, self.now)
+    return escaped(value)
 
-    @property
-    def logged_in(self) -> bool:
-        """Whether the grant serves a call without a person."""
-        from aries_auth.token import is_refresh_token_alive  # noqa: PLC0415
 
-        return self.token is not None and (self.access_token_valid or is_refresh_token_alive(self.token, self.now))
+def alert(report: Report) -> str | None:
+    """That something has to be done, now or soon; None if nothing has."""
+    from aries_auth.terminal import in_words  # noqa: PLC0415
 
-    @property
-    def store_name(self) -> str:
-        """How the store is named."""
-        from aries_auth.store import store_name  # noqa: PLC0415
+    token = report.token
+    if token is None:
+        return f"there is no token in {report.store}. Run: {report.login_command}"
+    if not report.logged_in:
+        return f"a person has to log in again. Run: {report.login_command}"
+    if report.refresh_token_valid and report.secret.where is None:
+        until = "calls don't work"
+        if report.access_token_valid:
+            end = token.expires_at
+            until = "calls work" if end is None else f"calls work for {in_words(end - report.now)} more, not longer"
+        return f"{until}: {report.secret.fault}"
+    what = "refresh" if token.refresh_token else "access"
+    ends_at = token.refresh_token_expires_at if token.refresh_token else token.expires_at
+    if ends_at is None or ends_at - report.now >= _ALERT_BELOW:
+        return None
+    left = ends_at - report.now
+    ends = f"ends in {in_words(left)}" if left > 0 else "has ended"
+    return f"the {what} token {ends}: a person has to log in again. Run: {report.login_command}"
 
-        return store_name(self.grant.store)
 
-    @property
-    def login_command(self) -> str:
-        """What a person has to run to log in again."""
-        from aries_auth.settings import login_command  # noqa: PLC0415
+def exit_code(report: Report) -> int:
+    """0 while calls work, 3 if a person must log in, else 1."""
+    if report.serves:
+        return 0
+    return 1 if report.logged_in else 3
 
-        return login_command(self.grant.profile, self.grant.store)
 
-    def document(self) -> dict[str, Any]:
-        """For scripts; times in Unix seconds."""
-        token = self.token
-        return {
-            "profile": self.grant.profile,
-            "store": self.store_name,
-            "client_id": token and token.client_id,
-            "redirect_uri": token and token.redirect_uri,
-            "scope": token and token.scope,
-            "logged_in": self.logged_in,
-            "access_token_valid": self.access_token_valid,
-            "access_token_expires_at": token and token.expires_at,
-            "refresh_token_expires_at": token and token.refresh_token_expires_at,
-        }
-
-    def table(self) -> str:
-        """For people."""
-        rows = [("profile", self.grant.profile or "-")]
-        token = self.token
-        if token is not None:
-            rows += [
-                ("client", token.client_id or "not known"),
-                ("redirect URI", token.redirect_uri or "not known"),
-                ("scopes", token.scope or "not known"),
-                ("access token", self._left(token.expires_at)),
-                ("refresh token", self._left(token.refresh_token_expires_at) if token.refresh_token else "none"),
-            ]
-        rows.append(("store", self.store_name))
-        return "\n".join(f"{name:<13}  {one_line(value)}" for name, value in rows)
-
-    def _left(self, instant: float | None) -> str:
-        if instant is None:
-            return "end not known"
-        left = instant - self.now
-        return f"{in_words(left)} left" if left > 0 else f"ended {in_words(-left)} ago"
-
-    def alert(self) -> str | None:
-        """That a person has to log in, now or soon; None where neither is near."""
-        token = self.token
-        if token is None:
-            return f"there is no token in {self.store_name}. Run: {self.login_command}"
-        if not self.logged_in:
-            return f"a person has to log in again. Run: {self.login_command}"
-        what = "refresh" if token.refresh_token else "access"
-        ends_at = token.refresh_token_expires_at if token.refresh_token else token.expires_at
-        if ends_at is None or ends_at - self.now >= _ALERT_BELOW:
-            return None
-        left = ends_at - self.now
-        ends = f"ends in {in_words(left)}" if left > 0 else "has ended"
-        return f"the {what} token {ends}: a person has to log in again. Run: {self.login_command}"
+def _color(report: Report) -> str:
+    return "yellow" if report.serves else "red"
 
 
 @click.command(
@@ -119,49 +89,81 @@ class Report(NamedTuple):
 def status(profile: str | None, store: str | None, *, every: bool, as_json: bool) -> None:
     """Show who is logged in and for how long. Sends no request.
 
-    Exits with 3 when a person has to log in. Less than 3 days before that, it says so on standard error. With --all the
-    JSON is a list, and an unreadable token is an error that does not keep the others from being shown.
+    Exits with 0 while calls work: the access token lives, or it can be refreshed and the client secret is found. Else
+    with 3 if a person has to log in, or with 1. Less than 3 days before a person has to, it says so on standard error.
+    With --all the JSON is a list, and an unreadable token is an error that does not keep the others from being shown.
     """
     import json  # noqa: PLC0415
 
+    from aries_auth.settings.report import report as look  # noqa: PLC0415
+
     if every:
-        show_all(store, as_json=as_json)
+        show_all(profile, store, as_json=as_json)
         return
-    grant = find_grant(profile, store)
-    report = Report(grant, grant.store.load(), time.time())
-    click.echo(json.dumps(report.document(), indent=2) if as_json else report.table())
-    alert = report.alert()
-    if alert is not None:
-        say(alert, color="yellow" if report.logged_in else "red")
-    if not report.logged_in:
-        sys.exit(3)
+    report = look(find_grant(profile, store).choice)
+    put(json.dumps(report.document(), indent=2) if as_json else show_table(report))
+    text = alert(report)
+    if text is not None:
+        say(text, color=_color(report))
+    sys.exit(exit_code(report))
 
 
-def show_all(store: str | None, *, as_json: bool) -> None:
-    """Every profile; exits with 1 where one can't be read, else with 3 where a person has to log in."""
+def show_all(profile: str | None, store: str | None, *, as_json: bool) -> None:
+    """Every profile; exits with 1 if one can't be read or can't be refreshed, else with 3 if a person has to log in."""
     import json  # noqa: PLC0415
 
-    from aries_auth.cli.options import Grant  # noqa: PLC0415
-    from aries_auth.cli.stores import every_store  # noqa: PLC0415
     from aries_auth.errors import StoreError  # noqa: PLC0415
+    from aries_auth.settings.report import report as look  # noqa: PLC0415
+    from aries_auth.settings.stores import every_store  # noqa: PLC0415
 
     reports: list[Report] = []
-    unreadable, now = 0, time.time()
+    unreadable = 0
     for found in every_store(store):
         try:
-            reports.append(Report(Grant(*found), found.store.load(), now))
+            reports.append(look(found))
         except StoreError as exc:
             unreadable += 1
             say(str(exc), color="red")
     if as_json:
-        click.echo(json.dumps([report.document() for report in reports], indent=2))
+        put(json.dumps([report.document() for report in reports], indent=2))
     elif reports:
-        click.echo("\n\n".join(report.table() for report in reports))
+        put(_table_of_all(reports, _active(profile, store)))
     elif not unreadable:
         say("there are no profiles")
     for report in reports:
-        alert = report.alert()
-        if alert is not None:
-            say(alert, color="yellow" if report.logged_in else "red")
-    if unreadable or not all(report.logged_in for report in reports):
-        sys.exit(1 if unreadable else 3)
+        text = alert(report)
+        if text is not None:
+            say(f"{report.profile}: {text}", color=_color(report))
+    codes = {exit_code(report) for report in reports}
+    if unreadable or codes - {0}:
+        sys.exit(1 if unreadable or 1 in codes else 3)
+
+
+def _active(profile: str | None, store: str | None) -> str:
+    """The store that a program finds that is told nothing."""
+    from aries_auth.errors import AriesAuthError  # noqa: PLC0415
+    from aries_auth.store import store_name  # noqa: PLC0415
+
+    try:
+        return store_name(find_grant(profile, store).store)
+    except AriesAuthError:
+        return ""
+
+
+def _table_of_all(reports: list[Report], active: str) -> str:
+    """One row each; the active profile is marked."""
+    rows = [("", "PROFILE", "CLIENT", "SECRET", "ACCESS TOKEN", "REFRESH TOKEN", "SCOPES")]
+    for report in reports:
+        token = report.token
+        values = (
+            "*" if report.store == active else "",
+            report.profile or "-",
+            (token and token.client_id) or "-",
+            report.secret.where or "not found",
+            report.access_left(),
+            report.refresh_left(),
+            (token and token.scope) or "-",
+        )
+        rows.append(tuple(one_row(value) for value in values))  # type: ignore[arg-type]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{value:<{width}}" for value, width in zip(row, widths)).rstrip() for row in rows)

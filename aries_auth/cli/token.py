@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aries_auth.cli.console import in_words, say
-from aries_auth.cli.options import examples, find_grant, grant_options
+from aries_auth.cli.console import put, say
+from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
 
 if TYPE_CHECKING:
     from aries_auth import Token
+    from aries_auth.cli.options import Grant
 
 
 @click.command(
@@ -23,7 +24,29 @@ if TYPE_CHECKING:
 @grant_options
 def token(profile: str | None, store: str | None) -> None:
     """Print an access token that can be used now, refreshed where it has to be."""
-    click.echo(find_grant(profile, store).auth().get_token())
+    grant = find_grant(profile, store)
+    fresh = _fresh(grant)
+    if fresh is not None:
+        put(fresh.access_token)
+        return
+    from aries_auth.cli.waiting import notice  # noqa: PLC0415
+
+    show_trouble()
+    with notice(grant.store):
+        text = grant.auth().get_token()
+    put(text)
+
+
+def _fresh(grant: Grant) -> Token | None:
+    """The stored token if it is outside its margin: then nothing that refreshes has to be loaded."""
+    from aries_auth.refresh.policy import REFRESH_MARGIN, cache  # noqa: PLC0415
+
+    stored = grant.store.load()
+    if stored is None or stored.token_type.lower() != "bearer":
+        return None
+    now = time.time()
+    cached = cache(stored, now=now, refresh_margin=REFRESH_MARGIN, spread=0.0)
+    return stored if now < cached.fresh_until else None
 
 
 @click.command(
@@ -32,25 +55,14 @@ def token(profile: str | None, store: str | None) -> None:
 @grant_options
 def refresh(profile: str | None, store: str | None) -> None:
     """Refresh the access token now, however long the old one would live."""
-    say(f"refreshed: {lifetimes(find_grant(profile, store).auth().refresh(), time.time())}")
+    show_trouble()
+    from aries_auth.cli.waiting import notice  # noqa: PLC0415
+    from aries_auth.settings.report import lifetimes  # noqa: PLC0415
 
-
-def lifetimes(token: Token, now: float) -> str:
-    """How long both tokens can be used, as part of a sentence."""
-    access = _until(token.expires_at, now)
-    if token.refresh_token is None:
-        return f"the access token {access}; there is no refresh token"
-    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
-
-
-def _until(instant: float | None, now: float) -> str:
-    if instant is None:
-        return "has no known end"
-    try:
-        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
-    except (OverflowError, ValueError, OSError):
-        return "has no end that a calendar knows"
-    return f"is good until {at} ({in_words(instant - now)})"
+    grant = find_grant(profile, store)
+    with notice(grant.store):
+        refreshed = grant.auth().refresh()
+    say(f"refreshed: {lifetimes(refreshed, time.time())}")
 
 
 @click.command(
@@ -58,11 +70,14 @@ def _until(instant: float | None, now: float) -> str:
 )
 @grant_options
 def logout(profile: str | None, store: str | None) -> None:
-    """Delete the stored token, readable or not, without asking.
+    """Delete the stored token, readable or not, and the saved client secret, without asking.
 
     A program that holds the token in memory can use it until it expires.
     """
+    show_trouble()
+    from aries_auth.cli.waiting import notice  # noqa: PLC0415
     from aries_auth.errors import StoreError  # noqa: PLC0415
+    from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     kept_in = find_grant(profile, store).store
@@ -71,6 +86,12 @@ def logout(profile: str | None, store: str | None) -> None:
         found = None if stored is None else f"the token of client {stored.client_id or 'unknown'}"
     except StoreError:
         found = "an unreadable token"
-    kept_in.delete()
+    with notice(kept_in):
+        kept_in.delete()
+        had_secret = saved_secret.delete(kept_in)
     where = store_name(kept_in)
-    say(f"deleted {found} from {where}" if found else f"nothing to delete: there was no token in {where}")
+    also = " and the saved client secret" if had_secret else ""
+    if found or had_secret:
+        say(f"deleted {found or 'no token'}{also} from {where}")
+    else:
+        say(f"nothing to delete: there was no token in {where}")

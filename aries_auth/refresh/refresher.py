@@ -91,7 +91,7 @@ class Refresher:
         if isinstance(found, CachedToken):
             return Result(found)
         # Before the lock is taken: a secret can come from a slow place, or from one that never answers.
-        credentials = self._grant.credentials.credentials(found)
+        credentials = self._grant.credentials.credentials(found, self._grant.store)
         kept = self._pending.lease
         if kept is not None:
             return self._under_lock(request, flight, kept, credentials)
@@ -109,11 +109,8 @@ class Refresher:
         found = self._look(request, lease.entry)
         if isinstance(found, CachedToken):
             return Result(found)
-        if found.client_id not in (None, credentials.client_id) or found.redirect_uri not in (
-            None,
-            credentials.redirect_uri,
-        ):
-            credentials = self._grant.credentials.credentials(found)  # somebody has logged in meanwhile
+        if not credentials.serve(found.client_id, found.redirect_uri):  # somebody has logged in meanwhile
+            credentials = self._grant.credentials.credentials(found, self._grant.store)
         lease.entry.reserve()
         return self._send(request, flight, lease, found, credentials)
 

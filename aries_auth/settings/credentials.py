@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, Callable, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.urls import check_redirect_uri
 from aries_auth.settings.values import check_text, missing, variable
+from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint.protocol import Credentials
+
+if TYPE_CHECKING:
+    from aries_auth.token_endpoint.protocol import Credentials
 
 ClientSecret = Union[str, Callable[[], str], None]
 
+_NAMES = "ARIES_CLIENT_SECRET (or ARIES_CLIENT_SECRET_FILE)"
+
+
+class SecretState(NamedTuple):
+    """Whether the client secret is found, for a report.
+
+    `where` is ``parameter``, ``environment``, ``file``, ``saved`` or None; `fault` says why there is none.
+    """
+
+    where: str | None
+    fault: str = ""
+
 
 class SecretSource:
-    """Where the client secret comes from: a text or callable that was given, else the environment."""
+    """Where the client secret comes from: what was given, else the environment, else what a login saved."""
 
     __slots__ = ("_given",)
 
     def __init__(self, client_secret: ClientSecret) -> None:
         self._given: Any = Secret(client_secret) if isinstance(client_secret, str) else client_secret
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is a parameter."""
+        return self._given is not None
 
     def check(self) -> None:
         """Raise ConfigurationError for what is neither None, a text that is not empty, nor a callable."""
@@ -30,13 +48,37 @@ class SecretSource:
         if not (self._given is None or is_text or callable(self._given)):
             raise ConfigurationError("client_secret must be a text that is not empty, or a callable that returns one.")
 
-    def read(self) -> Secret:
-        """The secret, now; ConfigurationError where there is none, it is empty, or its file or callable failed."""
+    def read(self, client_id: str | None = None, store: TokenStore | None = None) -> Secret:
+        """The secret, now.
+
+        Args:
+            client_id: whose secret it is; a saved one serves no other client.
+            store: where a login may have saved it.
+
+        Raises:
+            ConfigurationError: there is none, it is empty, or its file, callable or keyring failed.
+        """
         given = self._given
-        secret = given if isinstance(given, Secret) else _secret_of_environment() if given is None else _called(given)
-        if secret is None:
-            raise missing("client_secret", "ARIES_CLIENT_SECRET (or ARIES_CLIENT_SECRET_FILE)")
-        return secret
+        if given is not None:
+            return given if isinstance(given, Secret) else _called(given)
+        secret = _secret_of_environment()
+        if secret is not None:
+            return secret
+        if store is None:
+            raise missing("client_secret", _NAMES)
+        return _saved(client_id, store)
+
+    def state(self, client_id: str | None, store: TokenStore | None) -> SecretState:
+        """Whether `read` would find one, and where. A callable is not called."""
+        if self._given is not None:
+            return SecretState("parameter")
+        where = "environment" if variable("ARIES_CLIENT_SECRET") else None
+        where = where or ("file" if variable("ARIES_CLIENT_SECRET_FILE") else "saved")
+        try:
+            self.read(client_id, store)
+        except ConfigurationError as exc:
+            return SecretState(None, str(exc.__dict__.get("for_command") or exc))
+        return SecretState(where)
 
     def __repr__(self) -> str:
         return "SecretSource(hidden)"
@@ -59,17 +101,26 @@ def _secret_of_environment() -> Secret | None:
     path = variable("ARIES_CLIENT_SECRET_FILE")
     if path is None:
         return None
-    fault = "it is empty"
-    try:
-        # With a signature, as editors of Windows write it.
-        secret = Secret(Path(path).read_text(encoding="utf-8-sig").rstrip())
-        if secret.reveal():
-            return secret
-    except UnicodeDecodeError:
-        fault = "it is not UTF-8 text"
-    except OSError as exc:
-        fault = exc.strerror or type(exc).__name__
-    raise ConfigurationError(f"The client secret can't be read from {printable(path)}: {fault}.")
+    from aries_auth.settings.secret_file import read_secret_file  # noqa: PLC0415 - only who has one pays for it
+
+    return read_secret_file(path, what="The client secret", name="ARIES_CLIENT_SECRET_FILE")
+
+
+def _saved(client_id: str | None, store: TokenStore) -> Secret:
+    """What a login saved beside the store, for this client alone."""
+    from aries_auth.settings import saved_secret  # noqa: PLC0415 - only who needs it pays for it
+
+    secret = saved_secret.load(store, client_id or "")
+    if secret is not None:
+        return secret
+    saved = saved_secret.read(store)
+    also = ""
+    if saved is not None:
+        also = (
+            f" The one in {saved_secret.secret_path(store)} is that of client {printable(saved.client_id)}, not of "
+            f"{printable(client_id)}."
+        )
+    raise missing("client_secret", _NAMES, also)
 
 
 class ClientCredentials(NamedTuple):
@@ -89,13 +140,27 @@ class ClientCredentials(NamedTuple):
                     f"was sent. Give the same {name}, or use another profile or store."
                 )
 
-    def credentials(self, token: Token | None) -> Credentials:
-        """What was given, else what the token says, else the environment; ConfigurationError names what is missing."""
-        client_id = self.client_id or (token and token.client_id) or variable("ARIES_CLIENT_ID")
-        redirect_uri = self.redirect_uri or (token and token.redirect_uri) or variable("ARIES_REDIRECT_URI")
-        client_id = check_text("client_id", client_id or None)
+    def credentials(self, token: Token | None, store: TokenStore | None = None) -> Credentials:
+        """What was given, else what the token says, else the environment, else (the secret) what a login saved.
+
+        It may read files and ask a keyring, so call it before you take the store's lock.
+
+        Raises:
+            ConfigurationError: what is missing or malformed, with its variable.
+        """
+        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - who sends nothing does without
+        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415
+
+        client_id = self.client_id or (token and token.client_id)
+        redirect_uri = self.redirect_uri or (token and token.redirect_uri)
+        if not client_id:
+            client_id = check_text("$ARIES_CLIENT_ID", variable("ARIES_CLIENT_ID"))
         if client_id is None:
             raise missing("client_id", "ARIES_CLIENT_ID")
+        name = "The redirect URI" if redirect_uri else "$ARIES_REDIRECT_URI"
+        redirect_uri = redirect_uri or variable("ARIES_REDIRECT_URI")
         if not redirect_uri:
             raise missing("redirect_uri", "ARIES_REDIRECT_URI")
-        return Credentials(client_id, self.client_secret.read(), check_redirect_uri(redirect_uri))
+        redirect_uri = check_redirect_uri(redirect_uri, name)
+        client_id = check_text("client_id", client_id) or ""
+        return Credentials(client_id, self.client_secret.read(client_id, store), redirect_uri)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Callable, ContextManager, Protocol, TypeVar
 
-from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings import variable
+from aries_auth.errors import ConfigurationError
+from aries_auth.settings.secret_file import read_secret_file
+from aries_auth.settings.values import variable
 from aries_auth.store import Cipher, StoreEntry
 from aries_auth.store.document import Accept
 from aries_auth.token import Secret, Token
@@ -44,19 +44,9 @@ def cipher_of_environment() -> Cipher | None:
         path, name = variable(_KEY_FILE), f"the file named by ${_KEY_FILE}"
         if path is None:
             return None
-        keys = _read(path)
+        keys = read_secret_file(path, what="The store's keys", name=_KEY_FILE)
     text = None
     return _fernet(keys, name)
-
-
-def _read(path: str) -> Secret:
-    try:
-        return Secret(Path(path).read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        fault = "it is not UTF-8 text"
-    except OSError as exc:
-        fault = exc.strerror or type(exc).__name__
-    raise ConfigurationError(f"The keys of the store can't be read from {printable(path)} (${_KEY_FILE}): {fault}.")
 
 
 def _fernet(keys: Secret, name: str) -> Cipher:

@@ -1,15 +1,135 @@
-"""What a notebook shows for an `AriesAuth`: a short table with no secret in it, and every value escaped."""
+"""How a grant stands, for `status`, for `login(if_needed=True)`, and for what a notebook shows. It sends nothing."""
 
 from __future__ import annotations
 
 import os
 import time
-from html import escape
-from typing import Iterator
+from typing import Any, NamedTuple
 
-from aries_auth import settings
+from aries_auth.settings.credentials import SecretSource, SecretState
+from aries_auth.settings.stores import StoreChoice, choose_store, login_command
+from aries_auth.settings.values import variable
 from aries_auth.store import TokenStore, store_name
+from aries_auth.terminal import in_words
 from aries_auth.token import Token
+
+_NOT_KNOWN = "not known"
+
+
+class Report(NamedTuple):
+    """A grant at an instant. `profile` is None if a path names the store."""
+
+    profile: str | None
+    store: str
+    choice: StoreChoice | None
+    token: Token | None
+    secret: SecretState
+    now: float
+
+    @property
+    def access_token_valid(self) -> bool:
+        """Whether the access token can be used, as far as is known."""
+        token = self.token
+        if token is None or token.token_type.lower() != "bearer":
+            return False
+        return token.expires_at is None or self.now < token.expires_at
+
+    @property
+    def refresh_token_valid(self) -> bool:
+        """Whether there is a refresh token that can be used, as far as is known."""
+        token = self.token
+        if token is None or not token.refresh_token:
+            return False
+        return token.refresh_token_expires_at is None or self.now < token.refresh_token_expires_at
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether no person is needed."""
+        return self.access_token_valid or self.refresh_token_valid
+
+    @property
+    def serves(self) -> bool:
+        """Whether calls work: the access token lives, or it can be refreshed and the secret is found."""
+        return self.access_token_valid or (self.refresh_token_valid and self.secret.where is not None)
+
+    @property
+    def login_command(self) -> str:
+        """What a person has to run to log in again."""
+        return "aries-auth login" if self.choice is None else login_command(self.choice.profile, self.choice.store)
+
+    def document(self) -> dict[str, Any]:
+        """For scripts; times in Unix seconds."""
+        token = self.token
+        return {
+            "profile": self.profile,
+            "store": self.store,
+            "client_id": token and token.client_id,
+            "redirect_uri": token and token.redirect_uri,
+            "scope": token and token.scope,
+            "logged_in": self.logged_in,
+            "access_token_valid": self.access_token_valid,
+            "access_token_expires_at": token and token.expires_at,
+            "refresh_token_expires_at": token and token.refresh_token_expires_at,
+            "client_secret": self.secret.where,
+        }
+
+    def access_left(self) -> str:
+        """How long the access token can be used."""
+        return "none" if self.token is None else self._left(self.token.expires_at)
+
+    def refresh_left(self) -> str:
+        """How long the refresh token can be used."""
+        if self.token is None or not self.token.refresh_token:
+            return "none"
+        return self._left(self.token.refresh_token_expires_at)
+
+    def _left(self, instant: float | None) -> str:
+        if instant is None:
+            return "end not known"
+        left = instant - self.now
+        return f"{in_words(left)} left" if left > 0 else f"ended {in_words(-left)} ago"
+
+
+def report(choice: StoreChoice, *, secret: SecretSource | None = None, now: float | None = None) -> Report:
+    """How the grant of a store stands now.
+
+    Args:
+        choice: the store, and its profile.
+        secret: where the client secret comes from; None as with no parameter.
+        now: Unix time in seconds; None is the clock's.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    token = choice.store.load()
+    return report_of(token, choice, secret=secret, now=now)
+
+
+def report_of(
+    token: Token | None, choice: StoreChoice, *, secret: SecretSource | None = None, now: float | None = None
+) -> Report:
+    """`report` of a token that was loaded before."""
+    client_id = (token and token.client_id) or variable("ARIES_CLIENT_ID")
+    state = (secret or SecretSource(None)).state(client_id, choice.store)
+    return Report(choice.profile, store_name(choice.store), choice, token, state, time.time() if now is None else now)
+
+
+def lifetimes(token: Token, now: float) -> str:
+    """How long both tokens can be used, as part of a sentence."""
+    access = _until(token.expires_at, now)
+    if token.refresh_token is None:
+        return f"the access token {access}; there is no refresh token"
+    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
+
+
+def _until(instant: float | None, now: float) -> str:
+    if instant is None:
+        return "has no known end"
+    try:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
+    except (OverflowError, ValueError, OSError):
+        return "has no end that a calendar knows"
+    return f"is good until {at} ({in_words(instant - now)})"
 
 
 def table(
@@ -19,14 +139,16 @@ def table(
     *,
     now: float | None = None,
 ) -> str:
-    """The table as HTML.
+    """What a notebook shows of an `AriesAuth`: a short table with no secret in it, and every value escaped.
 
     Args:
-        token: the one in memory; where there is none, or it has expired, the store is looked at.
+        token: the one in memory. If there is none, or it has expired, the store is looked at.
         profile: as `AriesAuth` got it.
         store: likewise.
         now: Unix time in seconds; None is the clock's.
     """
+    from html import escape  # noqa: PLC0415 - a notebook has it; the command does without
+
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
         for name, value in _rows(token, profile, store, time.time() if now is None else now)
@@ -36,45 +158,30 @@ def table(
 
 def _rows(
     token: Token | None, profile: str | None, store: TokenStore | str | os.PathLike[str] | None, now: float
-) -> Iterator[tuple[str, str]]:
+) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
     fault = None
+    # The keyring is not asked for a display: it might ask the person for its password.
+    shown = Report(None, "", None, token, SecretState(None), now)
     try:
-        kept_in = settings.resolve_store(profile, store)
-        named_by_path = store is not None or (profile is None and settings.variable("ARIES_TOKEN_FILE") is not None)
-        yield ("store", store_name(kept_in)) if named_by_path else ("profile", settings.profile_name(profile))
-        if token is None or not _lives(token, now):
-            token = kept_in.load() or token
+        choice = choose_store(profile, store)
+        rows.append(("profile", choice.profile) if choice.profile else ("store", store_name(choice.store)))
+        if not shown.access_token_valid:
+            shown = shown._replace(token=choice.store.load() or token)
     except Exception as exc:  # noqa: BLE001 - a display never fails, whatever a store of the caller's raises
         fault = type(exc).__name__
+    token = shown.token
     if token is None:
-        yield "access token", "none: log in" if fault is None else f"not known ({fault})"
-        return
-    yield "scopes", token.scope or "not known"
-    yield "access token", _access(token, now)
+        return [*rows, ("access token", "none: log in" if fault is None else f"not known ({fault})")]
+    rows += [("scopes", token.scope or _NOT_KNOWN), ("access token", _access(shown))]
     if token.refresh_token_expires_at is not None:
         left = token.refresh_token_expires_at - now
-        yield "log in again", f"in {_in_words(left)}" if left > 0 else "now"
+        rows.append(("log in again", f"in {in_words(left)}" if left > 0 else "now"))
+    return rows
 
 
-def _lives(token: Token, now: float) -> bool:
-    return token.expires_at is None or token.expires_at > now
-
-
-def _access(token: Token, now: float) -> str:
-    if token.expires_at is None:
-        return "expiry not known"
-    left = token.expires_at - now
-    if left > 0:
-        return f"{_in_words(left)} left"
-    ends_at = token.refresh_token_expires_at
-    can_refresh = token.refresh_token is not None and (ends_at is None or ends_at > now)
-    return "expired; the next call refreshes it" if can_refresh else "expired"
-
-
-def _in_words(seconds: float) -> str:
-    """A duration as people say it, rounded down: ``29 days``, ``54 minutes``."""
-    whole = max(0, int(seconds))
-    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if whole >= 2 * length:
-            return f"{whole // length} {name}"
-    return "1 second" if whole == 1 else f"{whole} seconds"
+def _access(shown: Report) -> str:
+    if shown.access_token_valid:
+        ends_at = shown.token and shown.token.expires_at
+        return "expiry not known" if ends_at is None else shown.access_left()
+    return "expired; the next call refreshes it" if shown.refresh_token_valid else "expired"

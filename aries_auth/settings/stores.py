@@ -1,42 +1,177 @@
-"""Which store: profile names, and the one that parameters and environment mean."""
+"""Which store: the one that parameters and environment mean, for `AriesAuth()`, `login()` and the command alike."""
 
 from __future__ import annotations
 
 import os
-import re
+from typing import Any, Iterator, NamedTuple
 
 from aries_auth.errors import ConfigurationError, printable
 from aries_auth.settings.values import variable
-from aries_auth.store import FileTokenStore, TokenStore, profile_path, store_command_options, store_name
+from aries_auth.store import (
+    Cipher,
+    FileTokenStore,
+    TokenStore,
+    check_profile,
+    profile_path,
+    store_command_options,
+    store_name,
+)
+from aries_auth.terminal import quoted
+from aries_auth.token import Secret
 
-_PROFILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
+_URL, _FILE, _PROFILE, _MODE = "ARIES_STORE_URL", "ARIES_TOKEN_FILE", "ARIES_PROFILE", "ARIES_TOKEN_FILE_MODE"
+_KEYS = ("ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE")
+_TABLE = "aries_tokens"
+_IN_CODE = "in the program that has this store: aries_auth.login(store=...), or AuthorizationCodeFlow"
 
 
-def check_profile(name: object) -> str:
-    """A profile name, which becomes a file name; ConfigurationError for what might mean another file."""
-    if isinstance(name, str) and _PROFILE.match(name):
-        return name
-    raise ConfigurationError(
-        f"{printable(repr(name))} is no profile name: use 1 to 64 of the characters A-Z a-z 0-9 . _ - "
-        "and no dot at the start."
-    )
+class StoreChoice(NamedTuple):
+    """A store, and what led to it.
+
+    `profile` is the profile of a file in the default folder, or the key of a database's row; None if a path or a
+    program names the store. `source` is ``parameter``, ``$VARIABLE`` or ``default``.
+    """
+
+    store: TokenStore
+    profile: str | None
+    source: str
 
 
 def profile_name(given: str | None) -> str:
     """The profile: what was given, else ``$ARIES_PROFILE``, else ``default``."""
-    return check_profile(given or variable("ARIES_PROFILE") or "default")
+    if given:
+        return check_profile(given)
+    named = variable(_PROFILE)
+    try:
+        return check_profile("default" if named is None else named)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"${_PROFILE}: {exc}") from None
+
+
+def choose_store(
+    profile: str | None, store: TokenStore | str | os.PathLike[str] | None, *, urls: bool = False
+) -> StoreChoice:
+    """The one resolver (see "Environment" in the documentation).
+
+    An explicit `store`; else the database of ``$ARIES_STORE_URL``, with the profile as the key; else an explicit
+    profile's file; else ``$ARIES_TOKEN_FILE``; else the file of ``$ARIES_PROFILE``, or of ``default``.
+
+    Args:
+        profile: a profile's name, or None.
+        store: a path or a store, or None.
+        urls: whether `store` may be the URL of a database, as the command's ``--store`` may.
+
+    Raises:
+        ConfigurationError: a name, URL, mode or key is malformed, or what it needs is not installed.
+    """
+    if store is not None and not isinstance(store, (str, os.PathLike)):
+        return StoreChoice(store, getattr(store, "key", None), "parameter")
+    if "://" in str(store):
+        url, store = Secret(str(store)), None  # there may be a password in it
+        if not urls:
+            raise _no_url()
+        return StoreChoice(_in_database(url, profile_name(profile), "--store"), profile_name(profile), "parameter")
+    if store is not None:
+        return StoreChoice(_file(store), None, "parameter")
+    if variable(_URL) is not None:
+        url = Secret(os.environ[_URL])
+        return StoreChoice(_in_database(url, profile_name(profile), f"${_URL}"), profile_name(profile), f"${_URL}")
+    path = None if profile else variable(_FILE)
+    if path is None:
+        source = "parameter" if profile else f"${_PROFILE}" if variable(_PROFILE) else "default"
+        return StoreChoice(_profile_file(profile_name(profile)), profile_name(profile), source)
+    if "://" in path:
+        path = ""  # there may be a password in it
+        raise ConfigurationError(f"${_FILE} is a URL, and a path is wanted. Set ${_URL} for a database.")
+    return StoreChoice(_file(path), None, f"${_FILE}")
 
 
 def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str] | None) -> TokenStore:
-    """The store: an explicit `store`, else `profile`'s file, else ``$ARIES_TOKEN_FILE``, else ``$ARIES_PROFILE``'s."""
-    if store is not None and not isinstance(store, (str, os.PathLike)):
-        return store
-    if store is None and profile is None:
-        store = variable("ARIES_TOKEN_FILE")
-    if "://" in str(store):
-        store = None  # there may be a password in it
-        raise ConfigurationError("store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key).")
-    return FileTokenStore(profile_path(profile_name(profile)) if store is None else store)
+    """The store of `choose_store`."""
+    if isinstance(store, (str, os.PathLike)) and "://" in str(store):
+        store = None  # as above
+        raise _no_url()
+    return choose_store(profile, store).store
+
+
+def _no_url() -> ConfigurationError:
+    return ConfigurationError("store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key).")
+
+
+def every_store(store: str | None) -> Iterator[StoreChoice]:
+    """Every profile of the database, or of the default folder.
+
+    Raises:
+        ConfigurationError: the store is a file, or as in `choose_store`.
+        StoreError: the database can't be asked.
+    """
+    if store is not None and "://" not in store:
+        raise ConfigurationError(
+            "--all lists the profiles of a database or of the default folder, and a file has none."
+        )
+    if store is not None or variable(_URL) is not None:
+        chosen = choose_store("default", store, urls=True)
+        keys: Any = getattr(chosen.store, "keys")  # noqa: B009 - a database has them, other stores need not
+        for key in keys():
+            yield StoreChoice(_row(store, key), key, chosen.source)
+        return
+    from pathlib import Path  # noqa: PLC0415 - the command's quick ways do without
+
+    for path in sorted(Path(profile_path("default")).parent.glob("*.json")):
+        if not path.name.startswith("."):
+            yield StoreChoice(_file(path), path.stem, "default")
+
+
+def _row(store: str | None, key: str) -> TokenStore:
+    url = Secret(store if store is not None else os.environ[_URL])
+    return _in_database(url, key, "--store" if store is not None else f"${_URL}")
+
+
+def _file(path: str | os.PathLike[str]) -> FileTokenStore:
+    return FileTokenStore(path, mode=_mode(), cipher=cipher_of_settings())
+
+
+def _profile_file(name: str) -> FileTokenStore:
+    return FileTokenStore.for_profile(name, mode=_mode(), cipher=cipher_of_settings())
+
+
+def _mode() -> int:
+    text = variable(_MODE)
+    if text is None:
+        return 0o600
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = 0
+    if mode & 0o600 != 0o600 or not 0 <= mode <= 0o777:
+        raise ConfigurationError(
+            f"${_MODE} must be octal permission bits such as 0660 that let the owner read and write, not "
+            f"{printable(ascii(text))}."
+        )
+    return mode
+
+
+def cipher_of_settings() -> Cipher | None:
+    """The cipher for the keys of the environment; None without keys, and nothing is imported then."""
+    if not any(variable(name) for name in _KEYS):
+        return None
+    from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415 - few encrypt
+
+    return cipher_of_environment()
+
+
+def _in_database(url: Secret, key: str, name: str) -> TokenStore:
+    cipher = cipher_of_settings()
+    try:
+        from aries_auth.sql import SQLTokenStore  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise ConfigurationError(f"{name} names a database: {exc}") from None
+    fault = ""
+    try:
+        return SQLTokenStore(url.reveal(), key, cipher=cipher)
+    except ConfigurationError as exc:
+        fault = str(exc)
+    raise ConfigurationError(f"{name} can't be used: {fault}")
 
 
 def _path_or_none(name: str) -> str | None:
@@ -47,14 +182,46 @@ def _path_or_none(name: str) -> str | None:
 
 
 def login_command(profile: str | None, store: TokenStore) -> str:
-    """The command that a person has to run to log in again for this store."""
-    options = store_command_options(store)  # of a store that a path does not name
-    if options is not None:
-        return f"aries-auth login {options}"
-    path = store_name(store)
-    for name in filter(None, (profile, variable("ARIES_PROFILE"), "default")):
-        if _PROFILE.match(name) and path == _path_or_none(name):
-            return "aries-auth login" if name == "default" else f"aries-auth login --profile {name}"
-    import shlex  # noqa: PLC0415 - few have a file of their own
+    """What a person has to run to log in again for this store; never a command that can't work."""
+    if getattr(store, "cipher", None) is not None and not any(variable(name) for name in _KEYS):
+        return _IN_CODE  # the command would not know the key
+    if isinstance(store, FileTokenStore):
+        return _command_for_file(profile, store.path)
+    options, key = store_command_options(store), getattr(store, "key", None)
+    if options is None or (key is not None and (not _is_profile(key) or getattr(store, "table", _TABLE) != _TABLE)):
+        return _IN_CODE  # the command can't be told of such a store, or would look in another row or table
+    if key is not None and _is_of_environment(store, key):
+        return f"aries-auth login --profile {key}"
+    if "***" in options:
+        return f"aries-auth login --profile {key}, with $ARIES_STORE_URL set to the URL of {printable(store)}"
+    return f"aries-auth login {options}"
 
-    return f"aries-auth login --store {shlex.quote(path)}"
+
+def _command_for_file(profile: str | None, path: str) -> str:
+    if variable(_URL) is None:
+        for name in filter(None, (profile, variable(_PROFILE), "default")):
+            if _is_profile(name) and path == _path_or_none(name):
+                # Without the option, these two variables would lead elsewhere.
+                plain = name == "default" and not variable(_FILE) and not variable(_PROFILE)
+                return "aries-auth login" if plain else f"aries-auth login --profile {name}"
+    argument = quoted(path)
+    if argument is None:
+        return f"aries-auth login, with $ARIES_TOKEN_FILE set to {path}"
+    return f"aries-auth login --store {argument}"
+
+
+def _is_profile(name: object) -> bool:
+    try:
+        return bool(check_profile(name))
+    except ConfigurationError:
+        return False
+
+
+def _is_of_environment(store: TokenStore, key: str) -> bool:
+    """Whether the command finds this row through ``$ARIES_STORE_URL``."""
+    if variable(_URL) is None:
+        return False
+    try:
+        return store_name(choose_store(key, None).store) == store_name(store)
+    except ConfigurationError:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple, Sequence, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
 from aries_auth.settings.values import variable
@@ -29,23 +29,37 @@ class Origin(NamedTuple):
         return (f"{self.scheme}://{host}/", explicit) if self.port == DEFAULT_PORTS[self.scheme] else (explicit,)
 
 
-def check_redirect_uri(uri: object) -> str:
-    """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment; else ConfigurationError."""
+def check_redirect_uri(uri: object, name: str = "The redirect URI") -> str:
+    """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment.
+
+    Args:
+        uri: what was given.
+        name: how messages call it: a variable, if it comes from one.
+
+    Raises:
+        ConfigurationError: it is none.
+        InsecureTransportError: it is plain http and no loopback address: the code would cross the network in the clear.
+    """
     shown = printable(repr(uri))
     if not isinstance(uri, str) or uri != uri.strip() or not uri.isprintable() or " " in uri:
-        raise ConfigurationError(f"The redirect URI {shown} is no URL.")
+        raise ConfigurationError(f"{name} {shown} is no URL.")
     try:
         parts = urlsplit(uri)
         port = parts.port
     except ValueError:
-        raise ConfigurationError(f"The redirect URI {shown} is no URL.") from None
+        raise ConfigurationError(f"{name} {shown} is no URL.") from None
     # "localhost:8000/callback" has a scheme, too, by the letter.
     is_http = parts.scheme in DEFAULT_PORTS
     has_place = parts.hostname and port != 0 if is_http else parts.netloc or parts.path.startswith("/")
     if not parts.scheme or not has_place:
-        raise ConfigurationError(f"The redirect URI {shown} must be absolute, with scheme and host.")
+        raise ConfigurationError(f"{name} {shown} must be absolute, with scheme and host.")
     if "#" in uri:
-        raise ConfigurationError(f"The redirect URI {shown} must not have a fragment (RFC 6749 section 3.1.2).")
+        raise ConfigurationError(f"{name} {shown} must not have a fragment (RFC 6749 section 3.1.2).")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise InsecureTransportError(
+            f"{name} is {shown}: plain http would show the authorization code to the network. Register an https "
+            "address, or a loopback one such as http://127.0.0.1:8765/callback."
+        )
     return uri
 
 
@@ -74,19 +88,6 @@ def origin_of_url(name: str, url: object) -> Origin:
     return origin
 
 
-def same_endpoint(one: str, other: str) -> bool:
-    """Whether two URLs are one endpoint: scheme and host compare without case, a default port says nothing."""
-    return _endpoint(one) == _endpoint(other)
-
-
-def _endpoint(url: str) -> tuple[Origin | None, str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None, url
-    return request_origin(url), urlunsplit(("", "", parts.path or "/", parts.query, ""))
-
-
 def request_origin(url: object) -> Origin | None:
     """The origin that a request for `url` goes to; None where it can't be told for certain."""
     if not isinstance(url, str) or "\\" in url or not url.isprintable():
@@ -102,19 +103,19 @@ def request_origin(url: object) -> Origin | None:
     return Origin(parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
-def parse_origins(origins: object) -> tuple[Origin, ...]:
+def parse_origins(origins: object, name: str = "api_origins") -> tuple[Origin, ...]:
     """`api_origins`, checked (raises as `origin_of_url` does)."""
     if isinstance(origins, (str, bytes)) or not isinstance(origins, Sequence) or not origins:
-        raise ConfigurationError("api_origins must be a list of origins such as ['https://api.aries.com'].")
-    return tuple(_origin(entry) for entry in cast("Sequence[object]", origins))
+        raise ConfigurationError(f"{name} must be a list of origins such as ['https://api.aries.com'].")
+    return tuple(_origin(entry, name) for entry in cast("Sequence[object]", origins))
 
 
-def _origin(entry: object) -> Origin:
-    origin = origin_of_url("An entry of api_origins", entry)
+def _origin(entry: object, name: str) -> Origin:
+    origin = origin_of_url(f"An entry of {name}", entry)
     parts = urlsplit(str(entry))
     if parts.path not in ("", "/") or parts.query:
         shown = printable(repr(entry))
-        raise ConfigurationError(f"{shown} in api_origins has more than scheme, host and port: leave out the rest.")
+        raise ConfigurationError(f"{shown} in {name} has more than scheme, host and port: leave out the rest.")
     return origin
 
 
@@ -133,4 +134,20 @@ def api_origins(given: tuple[Origin, ...] | None) -> tuple[Origin, ...]:
     if given is not None:
         return given
     listed = variable("ARIES_API_ORIGINS")
-    return parse_origins([part.strip() for part in listed.split(",") if part.strip()] if listed else [API_ORIGIN])
+    if listed is None:
+        return parse_origins([API_ORIGIN])
+    return parse_origins([part.strip() for part in listed.split(",") if part.strip()], "$ARIES_API_ORIGINS")
+
+
+def same_endpoint(one: str, other: str) -> bool:
+    """Whether two URLs are one endpoint: scheme and host compare without case, and a default port may be left out."""
+    return _normal(one) == _normal(other)
+
+
+def _normal(url: str) -> tuple[str, str | None, int | None, str, str]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return url, None, None, "", ""
+    return parts.scheme.lower(), parts.hostname, port, parts.path or "/", parts.query

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
-from aries_auth.errors import ConfigurationError, printable
+from aries_auth.errors import AriesAuthError, ConfigurationError, printable
+
+E = TypeVar("E", bound=AriesAuthError)
+
+_SECRET = "client_secret"
 
 
 def variable(name: str) -> str | None:
@@ -12,9 +17,39 @@ def variable(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def missing(parameter: str, name: str) -> ConfigurationError:
+def flag_variable(name: str) -> bool | None:
+    """A variable that is 1 or 0; None when it is unset or empty.
+
+    Raises:
+        ConfigurationError: it is anything else.
+    """
+    text = variable(name)
+    if text in (None, "0", "1"):
+        return None if text is None else text == "1"
+    raise ConfigurationError(f"${name} must be 1 or 0, not {text!a}.")
+
+
+def advised(kind: type[E], what: str, *, in_code: str, in_command: str) -> E:
+    """An error whose advice depends on who reads it: a program's author, or a person at the command."""
+    error = kind(f"{what} {in_code}")
+    error.__dict__["for_command"] = f"{what} {in_command}"  # copied and pickled along with the error
+    return error
+
+
+def command_text(error: BaseException) -> str:
+    """An error's text as the command says it."""
+    return str(error.__dict__.get("for_command") or error)
+
+
+def missing(parameter: str, name: str, also: str = "") -> ConfigurationError:
     """The error for a credential that is needed and not there."""
-    return ConfigurationError(f"{parameter} is missing: pass {parameter}=, or set ${name}.")
+    keep = "run: aries-auth login --save-secret" if parameter == _SECRET else "run: aries-auth login"
+    return advised(
+        ConfigurationError,
+        f"{parameter} is missing:",
+        in_code=f"pass {parameter}=, or set ${name}.{also}",
+        in_command=f"set ${name}, or {keep}.{also}",
+    )
 
 
 def check_text(name: str, value: object) -> str | None:

@@ -127,7 +127,7 @@ class Database:
         )
 
     def create(self, rows: GrantTable, table: str) -> None:
-        """Make the table where it is missing.
+        """Make the table if it is missing.
 
         Raises:
             StoreError: the database refused.

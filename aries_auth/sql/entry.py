@@ -66,7 +66,7 @@ class SQLEntry:
             raise self._grant.error("replaced", fault)
 
     def save(self, token: Token) -> None:
-        """Write and commit. Where the connection was lost, lock again and save if the row is as it was seen last.
+        """Write and commit. If the connection was lost, lock again, and save if the row is as it was seen last.
 
         Raises:
             StoreError: it could not be committed, or somebody else has saved since the lock was lost.
@@ -87,7 +87,7 @@ class SQLEntry:
         self._seen = document
 
     def _anew(self, act: Callable[[], DatabaseFault | None], written: Secret | None) -> DatabaseFault | None:
-        """Lock again and act, where the row is as it was seen last; or holds already what the act would write."""
+        """Lock again, and act if the row is as it was seen last, or holds already what the act would write."""
         # In a hurry: until this has the lock again others can have it, and would send the refresh token again.
         deadline = monotonic() + PATIENCE
         while True:

@@ -96,7 +96,7 @@ def _kind(exc: Exception) -> FaultKind:
         said = str(exc.orig)  # before Python 3.11 there is nothing else to go by
         return FaultKind.BUSY if "locked" in said else FaultKind.MISSING if "no such table" in said else FaultKind.OTHER
     if isinstance(exc, (sqlalchemy_errors.OperationalError, sqlalchemy_errors.InterfaceError)):
-        # libpq tells no code where it could not connect. 08 and 57P: connection lost, server going or coming.
+        # libpq tells no code if it could not connect. 08 and 57P: connection lost, server going or coming.
         said = str(exc.orig)
         nameless = code is None and exc.statement is None and not any(words in said for words in _HOPELESS)
         return FaultKind.LOST if nameless or code in _LOST or str(code).startswith(("08", "57P0")) else FaultKind.OTHER

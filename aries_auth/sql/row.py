@@ -17,9 +17,8 @@ from aries_auth.token import Secret
 _SAVEPOINT = "aries_auth"
 _POLL = 0.02
 _RELOCK = 5.0
-# Seconds for which a row is left alone that is free, but reserved: its holder has lost its connection, and may be alive
-# with a token that it is about to save. Who only looks (a refresh ahead of time, which tries once) has time; who needs
-# a token now can't wait for a holder that is dead.
+# How many seconds to honour a reservation whose lock is gone: its owner has lost its connection, and may still save. A
+# refresh ahead of time, which tries once, can wait; a caller that needs a token now can't wait for a dead owner.
 _GRACE_OF_WHO_LOOKS = 60.0
 _GRACE = 0.3
 
@@ -46,7 +45,7 @@ class RowLock:
         return self._connection is not None
 
     def acquire(self, wait: float) -> DatabaseFault | None:
-        """Lock the row, waiting for it at most so many seconds; not, where another holder's reservation is young."""
+        """Lock the row, waiting for it at most so many seconds. Not if another holder's reservation is young."""
         connection, fault = self._database.connect_at_once()
         if connection is None:
             return fault
@@ -131,8 +130,8 @@ class RowLock:
         """Write and commit, which ends the lock.
 
         Returns:
-            What went wrong. The lock is still held where the row could not be written, and lost where the connection
-            was or the commit failed; the row may then have either document.
+            What went wrong. The lock is still held if the row could not be written, and lost if the connection was or
+            the commit failed; the row may then have either document.
         """
         return (
             (self._not_ours() if self._foreign else None)

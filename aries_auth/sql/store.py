@@ -39,7 +39,7 @@ class SQLTokenStore:
         engine_or_url: a synchronous SQLAlchemy engine, or a database URL, for which connections are made when they
             are needed. ``postgresql://`` means psycopg 3. A URL of PostgreSQL on another host has to say ``sslmode=``.
         key: names the grant, e.g. a profile or the id of a user; up to 255 characters.
-        table: the table, with its schema before a dot where it has one. Made when it is first needed and missing.
+        table: the table, with its schema before a dot if it has one. Made when it is needed and missing.
         cipher: encrypts what is stored, together with the key; anything with ``encrypt(bytes)`` and
             ``decrypt(bytes)``.
         lock_timeout: seconds to wait for the lock if a call names no time-out of its own.

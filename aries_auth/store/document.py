@@ -6,7 +6,6 @@ So whoever can write in the table, and has no key of the cipher, can't give one 
 
 from __future__ import annotations
 
-import base64
 import enum
 import json
 from typing import Any, Mapping, Protocol, cast
@@ -70,6 +69,8 @@ def _encode(
         return Secret(""), "one of its unknown keys has a value that is no JSON"
     if cipher is None:
         return Secret(text), ""
+    import base64  # noqa: PLC0415 - few encrypt
+
     try:
         ciphertext = base64.b64encode(cipher.encrypt(text.encode("ascii"))).decode("ascii")
     except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`, and its frames hold the token
@@ -139,6 +140,8 @@ def _of_row(document: Mapping[str, Any], key: str, accept: Accept) -> tuple[Mapp
 def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str, Any] | None, str]:
     if envelope.get("version") != VERSION:
         return None, f"its version is not {VERSION}; it may come from a newer aries-auth"
+    import base64  # noqa: PLC0415 - as above
+
     try:
         ciphertext = base64.b64decode(envelope["ciphertext"], validate=True)
     except (TypeError, ValueError):

@@ -15,6 +15,7 @@ from aries_auth.store.private import read_private
 from aries_auth.store.profile import check_case, check_profile, profile_path
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
+from aries_auth.terminal import quoted
 from aries_auth.token import Token
 
 # What a reservation leaves for the tokens to come, above the keys that are kept; base64 and encryption included.
@@ -266,8 +267,17 @@ class FileEntry:
 def _load(target: str, store: FileTokenStore) -> Token | None:
     token, fault = _read(target, store)
     if fault:
-        raise StoreError(f"The token file {target} can't be used: {fault}. It was left as it is.")
+        raise StoreError(f"The token file {target} can't be used: {fault}. It was left as it is.{_cure(target, fault)}")
     return token
+
+
+def _cure(target: str, fault: str) -> str:
+    """How to start over from a damaged file; what else is wrong with one has its own cure in the text."""
+    if any(word in fault for word in ("chmod", "chown", "key", "cipher")):
+        return ""
+    argument = quoted(target)
+    options = "" if argument is None else f" --store {argument}"
+    return f" To start over, run: aries-auth logout{options} and log in again."
 
 
 def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:

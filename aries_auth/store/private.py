@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 
 from aries_auth.store.path import effective_user, reason
 from aries_auth.store.windows import OPEN_PATIENCE, patiently
 
 _LARGEST = 4 * 1024 * 1024
+_TOO_LARGE = f"it is larger than {_LARGEST} bytes"
 _FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 )
@@ -27,12 +29,16 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
     except OSError as exc:
         return None, reason(exc)
     try:
+        if sys.platform == "win32":
+            # No folder or device opens there, and what is open can't be replaced: closed as soon as can be.
+            raw = _read(descriptor, _LARGEST + 1)
+            return (raw, "") if len(raw) <= _LARGEST else (None, _TOO_LARGE)
         status = os.fstat(descriptor)
         fault = private_fault(status, mode, path)
         if fault:
             return None, fault
         if status.st_size > _LARGEST:
-            return None, f"it is larger than {_LARGEST} bytes"
+            return None, _TOO_LARGE
         return _read(descriptor, status.st_size), ""
     except OSError as exc:
         return None, reason(exc)

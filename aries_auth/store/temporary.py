@@ -32,7 +32,7 @@ def remove(path: str) -> None:
 
 
 def make_folder(folder: str) -> None:
-    """Make a folder, and those above it, private where they are missing.
+    """Make a folder and those above it, private, if they are missing.
 
     Raises:
         StoreError: it can't be made.

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aries_auth.testing.faults import Fault
-    from aries_auth.testing.grants import SCOPES, Rules
+    from aries_auth.testing.grants import Rules
     from aries_auth.testing.messages import flat_error, nested_error, oauth_error
     from aries_auth.testing.person import Page
     from aries_auth.testing.records import ApiRequestRecord, TokenRequestRecord, fingerprint
     from aries_auth.testing.sandbox import AriesSandbox
+    from aries_auth.token_endpoint.protocol import SCOPES
 
 __all__ = [
     "SCOPES",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "SCOPES": "grants",
+    "SCOPES": "sandbox",
     "ApiRequestRecord": "records",
     "AriesSandbox": "sandbox",
     "Fault": "faults",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 from urllib.parse import parse_qs, urlencode
 
-from aries_auth.testing.grants import SCOPES, Grants, Refused
+from aries_auth.testing.grants import Grants, Refused
 from aries_auth.testing.messages import Request, Response, json_response, oauth_error, redirect
 from aries_auth.testing.pages import consent_page, error_page
+from aries_auth.token_endpoint.protocol import SCOPES
 
 AUTHORIZE_PATH = "/oauth2/authorize"
 TOKEN_PATH = "/v1/oauth2/token"
 
 _AUTHORIZE_FIELDS = ("response_type", "client_id", "redirect_uri", "scope", "state")
+_PKCE_FIELDS = ("code_challenge", "code_challenge_method")
+_CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 section 4.2
 _GRANT_FIELDS = {
     "authorization_code": ("client_id", "client_secret", "code", "redirect_uri"),
     "refresh_token": ("client_id", "client_secret", "refresh_token", "redirect_uri"),
@@ -53,15 +57,16 @@ def authorize(request: Request, client: Client, grants: Grants) -> Response:
     if fault:
         return error_page(fault)
     status = 303 if posted else 302
-    refused = _request_fault(parameters)
+    refused = _request_fault(parameters) or _pkce_fault(parameters, required=grants.rules.require_pkce)
     if refused:
         return _send_back(parameters, status, error=refused.error, error_description=refused.description)
     if not posted:
-        fields = {name: parameters[name][0] for name in _AUTHORIZE_FIELDS}
+        fields = {name: parameters[name][0] for name in (*_AUTHORIZE_FIELDS, *_PKCE_FIELDS) if name in parameters}
         return consent_page(AUTHORIZE_PATH, fields, _scopes(parameters))
     decision = parameters.get("decision", [""])[0]
     if decision == "approve":
-        code = grants.authorize(" ".join(_scopes(parameters)), parameters["redirect_uri"][0])
+        challenge = parameters.get("code_challenge", [None])[0]
+        code = grants.authorize(" ".join(_scopes(parameters)), parameters["redirect_uri"][0], challenge)
         return _send_back(parameters, status, code=code)
     if decision == "deny":
         return _send_back(parameters, status, error="access_denied", error_description="The user denied the request.")
@@ -91,6 +96,15 @@ def _request_fault(parameters: Mapping[str, list[str]]) -> Refused | None:
     if not set(_scopes(parameters)) <= set(SCOPES):
         return Refused("invalid_scope", "A scope is not known.")
     return None
+
+
+def _pkce_fault(parameters: Mapping[str, list[str]], *, required: bool) -> Refused | None:
+    given = parameters.get("code_challenge", [""])[0]
+    if not given and "code_challenge_method" not in parameters:
+        return Refused("invalid_request", "The parameter code_challenge is missing.") if required else None
+    if parameters.get("code_challenge_method") != ["S256"]:
+        return Refused("invalid_request", "The code_challenge_method must be S256.")
+    return None if _CHALLENGE.match(given) else Refused("invalid_request", "The code_challenge is malformed.")
 
 
 def _scopes(parameters: Mapping[str, list[str]]) -> list[str]:
@@ -136,6 +150,8 @@ def _fields(request: Request) -> dict[str, str]:
         if not isinstance(value, str) or not value:
             raise Refused("invalid_request", f"The field {name} is missing or no text.")
         fields[name] = value
+    if isinstance(body.get("code_verifier"), str):
+        fields["code_verifier"] = body["code_verifier"]
     return fields
 
 
@@ -143,5 +159,5 @@ def _answer(fields: Mapping[str, str], client: Client, grants: Grants) -> dict[s
     if not client.is_authentic(fields["client_id"], fields["client_secret"]):
         raise Refused("invalid_client", "The client is not known, or its secret is wrong.")
     if fields["grant_type"] == "authorization_code":
-        return grants.exchange(fields["code"], fields["redirect_uri"])
+        return grants.exchange(fields["code"], fields["redirect_uri"], fields.get("code_verifier"))
     return grants.refresh(fields["refresh_token"], fields["redirect_uri"])

@@ -5,26 +5,14 @@ Everything happens under one lock, so that what two requests at a time see is wh
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import secrets
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable
-
-SCOPES = (
-    "user:information",
-    "account:information",
-    "order:execution",
-    "order:information",
-    "position:information",
-    "market:information",
-    "calendar:information",
-    "options:information",
-    "analytics:information",
-    "market:supplemental",
-    "watchlist:information",
-    "watchlist:management",
-)
 
 
 @dataclass
@@ -38,6 +26,7 @@ class Rules:
         rotate: a refresh brings a new refresh token and ends the old one. Off: the answer carries none.
         reuse_revokes: a spent refresh token that is sent again revokes its whole grant.
         expires_in: what answers claim: ``...`` the truth, None nothing, anything else as it is.
+        require_pkce: a login without PKCE (RFC 7636) is refused. One with it has its verifier checked in any case.
         edit_answer: gets each answer of the token endpoint and returns the one to send.
     """
 
@@ -49,6 +38,7 @@ class Rules:
     rotate: bool = True
     reuse_revokes: bool = True
     expires_in: Any = ...
+    require_pkce: bool = False
     edit_answer: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
@@ -73,8 +63,9 @@ class _Grant:
 
 
 class _Code:
-    def __init__(self, grant: _Grant, expires_at: float) -> None:
+    def __init__(self, grant: _Grant, expires_at: float, challenge: str | None) -> None:
         self.grant = grant
+        self.challenge = challenge
         self.expires_at = expires_at
         self.used = False
 
@@ -118,15 +109,15 @@ class Grants:
         # Not bound once: freezegun and time-machine replace time.time while we run.
         return self._clock() if self._clock is not None else time.time()
 
-    def authorize(self, scope: str, redirect_uri: str) -> str:
-        """A code for what the user has just approved."""
+    def authorize(self, scope: str, redirect_uri: str, challenge: str | None = None) -> str:
+        """A code for what the user has just approved, bound to a PKCE challenge where there was one."""
         with self._lock:
             code = secrets.token_urlsafe(24)
-            self._codes[code] = _Code(_Grant(scope, redirect_uri), self.now() + self.rules.code_lifetime)
+            self._codes[code] = _Code(_Grant(scope, redirect_uri), self.now() + self.rules.code_lifetime, challenge)
             return code
 
-    def exchange(self, code: str, redirect_uri: str) -> dict[str, Any]:
-        """The code's tokens, once."""
+    def exchange(self, code: str, redirect_uri: str, verifier: str | None = None) -> dict[str, Any]:
+        """The code's tokens, once, for the verifier of its challenge."""
         with self._lock:
             entry = self._codes.get(code)
             if entry is None:
@@ -138,6 +129,8 @@ class Grants:
                 raise Refused("invalid_grant", "The authorization code has expired.")
             if redirect_uri != entry.grant.redirect_uri:
                 raise Refused("invalid_grant", "The redirect URI is not that of the authorization request.")
+            if not _fits(entry.challenge, verifier):
+                raise Refused("invalid_grant", "The code_verifier does not fit the authorization request.")
             entry.used = True
             self._grants.append(entry.grant)
             return self._issue(entry.grant, self.now())
@@ -259,6 +252,15 @@ class Grants:
             self._refresh.clear()
             self._grants.clear()
             self.reset_counts()
+
+
+def _fits(challenge: str | None, verifier: str | None) -> bool:
+    """Whether a verifier is that of the challenge (RFC 7636 section 4.6); one without a challenge fits nothing."""
+    if challenge is None or verifier is None:
+        return challenge is None and verifier is None
+    digest = hashlib.sha256(verifier.encode("utf-8", "replace")).digest()
+    computed = base64.urlsafe_b64encode(digest).rstrip(b"=")
+    return hmac.compare_digest(computed, challenge.encode("utf-8", "replace"))
 
 
 def _seconds(lifetime: float) -> float:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from aries_auth.testing import endpoints, person
 from aries_auth.testing.endpoints import Client
 from aries_auth.testing.faults import Body, Fault
-from aries_auth.testing.grants import SCOPES, Grants, Rules
+from aries_auth.testing.grants import Grants, Rules
 from aries_auth.testing.hosts import warn_if_reachable
 from aries_auth.testing.server import Server
 from aries_auth.testing.service import Service
+from aries_auth.token_endpoint.protocol import SCOPES
 
 if TYPE_CHECKING:
     import os
@@ -32,11 +33,12 @@ class AriesSandbox:
         client_id: the registered client.
         client_secret: its secret; None makes one up.
         redirect_uris: what is registered for it; the first is `redirect_uri`.
-        access_token_lifetime: seconds; this and the next four can be changed at any time, in `rules`.
+        access_token_lifetime: seconds; this and the next five can be changed at any time, in `rules`.
         refresh_token_lifetime: seconds.
         code_lifetime: seconds.
         rotate: whether a refresh brings a new refresh token and ends the old one.
         expires_in: what answers claim: ``...`` the truth, None nothing, anything else as it is.
+        require_pkce: whether a login without PKCE is refused.
         host: the address to listen on. What is no loopback address gets a warning: whoever reaches it can use it.
         port: 0 takes a free one.
         clock: Unix time in seconds; None is ``time.time``, looked up at each call.
@@ -69,12 +71,18 @@ class AriesSandbox:
         code_lifetime: float = 600.0,
         rotate: bool = True,
         expires_in: Any = ...,
+        require_pkce: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._original = Rules(
-            access_token_lifetime, refresh_token_lifetime, code_lifetime, rotate=rotate, expires_in=expires_in
+            access_token_lifetime,
+            refresh_token_lifetime,
+            code_lifetime,
+            rotate=rotate,
+            expires_in=expires_in,
+            require_pkce=require_pkce,
         )
         client = Client(client_id, client_secret or secrets.token_urlsafe(24), redirect_uris)
         self.client_id: str = client.client_id

@@ -55,6 +55,10 @@ class Credentials(NamedTuple):
     client_secret: Secret
     redirect_uri: str
 
+    def serve(self, client_id: str | None, redirect_uri: str | None) -> bool:
+        """Whether they are those of a grant; None fits all."""
+        return client_id in (None, self.client_id) and redirect_uri in (None, self.redirect_uri)
+
 
 @dataclass(frozen=True)
 class TokenRequest:
@@ -67,7 +71,9 @@ class TokenRequest:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values of the body that an error text must not repeat."""
-        return tuple(self.body[name] for name in ("client_secret", "refresh_token", "code") if name in self.body)
+        return tuple(
+            self.body[name] for name in ("client_secret", "refresh_token", "code", "code_verifier") if name in self.body
+        )
 
     @property
     def is_local(self) -> bool:
@@ -92,17 +98,22 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def authorization_url(authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
-    """Where to send the user's browser (RFC 6749 section 4.1.1)."""
-    query = urlencode(
-        {
-            "response_type": "code",
-            "client_id": client_id,
-            "redirect_uri": redirect_uri,
-            "scope": scope,
-            "state": state,
-        }
-    )
+def authorization_url(
+    authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str, verifier: Secret | None = None
+) -> str:
+    """Where to send the user's browser (RFC 6749 section 4.1.1; with a verifier, RFC 7636 section 4.3)."""
+    parameters = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "scope": scope,
+        "state": state,
+    }
+    if verifier is not None:
+        from aries_auth.token_endpoint.pkce import code_challenge  # noqa: PLC0415 - it loads OpenSSL
+
+        parameters.update(code_challenge=code_challenge(verifier), code_challenge_method="S256")
+    query = urlencode(parameters)
     return f"{authorize_url}{'&' if '?' in authorize_url else '?'}{query}"
 
 
@@ -112,9 +123,12 @@ def join_scope(scope: str | Sequence[str]) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-def code_request(url: str, credentials: Credentials, code: Secret) -> TokenRequest:
+def code_request(url: str, credentials: Credentials, code: Secret, verifier: Secret | None = None) -> TokenRequest:
     """The exchange of an authorization code (RFC 6749 section 4.1.3), as the JSON that Aries takes."""
-    return TokenRequest(url, "authorization_code", _body("authorization_code", credentials, code=code.reveal()))
+    grant = {"code": code.reveal()}
+    if verifier is not None:
+        grant["code_verifier"] = verifier.reveal()
+    return TokenRequest(url, "authorization_code", _body("authorization_code", credentials, **grant))
 
 
 def refresh_request(url: str, credentials: Credentials, refresh_token: Secret) -> TokenRequest:
@@ -141,7 +155,12 @@ def parse_callback(response: Secret, *, redirect_uri: str, state: str) -> Secret
         AuthorizationError: the state is not ours, the authorization was denied, the address is not the redirect
             URI, or there is not exactly one code.
     """
-    is_ours, pairs = _split_callback(response, redirect_uri)
+    is_ours, shown, pairs = _split_callback(response, redirect_uri, state)
+    if not _values(pairs, "state"):
+        raise AuthorizationError(
+            "The callback has no state, so it may be forged; nothing was sent. Start the login again and use the whole "
+            "address of that very login."
+        )
     if not state_matches(pairs, state):
         raise AuthorizationError(
             "The callback's state is not the one of this login, so it may be forged; nothing was sent. "
@@ -149,8 +168,9 @@ def parse_callback(response: Secret, *, redirect_uri: str, state: str) -> Secret
         )
     if not is_ours:
         raise AuthorizationError(
-            f"The callback went to another address than the redirect URI {printable(redirect_uri)}; nothing was "
-            "sent. Paste the whole address that the browser ended on."
+            f"The callback went to {shown}, which is another address than the redirect URI {printable(redirect_uri)}; "
+            "nothing was sent. Use the whole address that the browser ended on. If a proxy stands before your program, "
+            "have it forward the scheme and the host that the browser sees."
         )
     error = _values(pairs, "error")
     if error:
@@ -175,14 +195,23 @@ def callback_pairs(query: str) -> tuple[tuple[str, Secret], ...]:
     return tuple((name, Secret(value)) for name, value in parse_qsl(query, keep_blank_values=True))
 
 
-def _split_callback(response: Secret, redirect_uri: str) -> tuple[bool, tuple[tuple[str, Secret], ...]]:
-    """Whether a callback's address is the redirect URI, and its parameters."""
-    # What is pasted may have its code anywhere, so no part of it is handed to a frame that raises.
+def _split_callback(
+    response: Secret, redirect_uri: str, state: str
+) -> tuple[bool, str, tuple[tuple[str, Secret], ...]]:
+    """Whether a callback's address is the redirect URI, that address as it may be shown, and its parameters."""
+    # What is pasted may have its code anywhere, so no part of it is handed to a frame that raises, but for scheme, host
+    # and path of a callback that carries our state, and these with the values of its query masked.
     try:
         parts = urlsplit(response.reveal().strip())
-        return _address(parts) == _address(urlsplit(redirect_uri)), callback_pairs(parts.query)
+        pairs = callback_pairs(parts.query)
+        is_ours = _address(parts) == _address(urlsplit(redirect_uri))
     except ValueError:
-        return False, ()
+        return False, "something that is no address", ()
+    if not state_matches(pairs, state):
+        return is_ours, "", pairs
+    host = parts.netloc.rpartition("@")[2]
+    shown = printable(f"{parts.scheme}://{host}{parts.path}", [value.reveal() for _, value in pairs])
+    return is_ours, shown, pairs
 
 
 def _address(parts: SplitResult) -> tuple[str, str | None, int | None, str]:
@@ -200,9 +229,13 @@ def _denied(error: Secret, pairs: Iterable[tuple[str, Secret]]) -> Authorization
     shown = printable(error.reveal(), codes)
     descriptions = _values(pairs, "error_description")
     description = printable(descriptions[0].reveal(), codes) if descriptions else None
+    advice = (
+        "Ask for scopes that your client has in Aries' Client Center, spelt as there."
+        if shown == "invalid_scope"
+        else "Start it again and approve it there."
+    )
     return AuthorizationError(
-        f"Aries did not authorize the login: {shown}{f' ({description})' if description else ''}. "
-        "Start it again and approve it there.",
+        f"Aries did not authorize the login: {shown}{f' ({description})' if description else ''}. {advice}",
         error=shown,
         error_description=description,
     )

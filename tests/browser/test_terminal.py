@@ -30,7 +30,7 @@ PASTE = "also where its page can't be reached:"
 @pytest.fixture
 def answers(command: Command) -> list[str]:
     aries = command.aries
-    return [aries.client_id, aries.redirect_uri, "1", aries.client_secret]
+    return [aries.client_id, aries.redirect_uri, "1", aries.client_secret, "no"]
 
 
 def files(command: Command) -> list[Path]:
@@ -70,16 +70,24 @@ def test_a_denied_callback_that_is_pasted(command: Command) -> None:
     assert files(command) == []
 
 
-@pytest.mark.parametrize(
-    "pasted",
-    ["", "nonsense", "http://127.0.0.1:1/callback?code=SPENT-BY-NOBODY&state=wrong"],
-    ids=["empty", "no", "wrong"],
-)
-def test_what_is_not_the_address_is_refused_and_not_repeated(command: Command, pasted: str) -> None:
+@pytest.mark.parametrize("pasted", ["", "nonsense", "https://app.aries.com/oauth2/authorize?state=x"])
+def test_what_is_not_the_address_is_asked_for_again(command: Command, pasted: str) -> None:
+    child = command.at_terminal("login", "--paste", *SCOPE)
+    link = link_on(child, command)
+    child.expect(PASTE)
+    child.sendline(pasted)
+    child.expect("aries-auth: .*Nothing was sent. Paste the whole address")
+    child.sendline(command.aries.approve(link))
+    child.expect("logged in, and the token is in")
+    assert end(child) == 0
+    assert len(command.aries.token_requests) == 1
+
+
+def test_a_callback_with_a_wrong_state_ends_the_login_and_is_not_repeated(command: Command) -> None:
     child = command.at_terminal("login", "--paste", *SCOPE)
     link_on(child, command)
     child.expect(PASTE)
-    child.sendline(pasted)
+    child.sendline("http://127.0.0.1:1/callback?code=SPENT-BY-NOBODY&state=wrong")
     child.expect("aries-auth: ")
     assert end(child) == 1
     assert "SPENT-BY-NOBODY" not in child.before
@@ -88,7 +96,7 @@ def test_what_is_not_the_address_is_refused_and_not_repeated(command: Command, p
     assert command.aries.token_requests == ()
 
 
-@pytest.mark.parametrize("number", range(len(PROMPTS) + 1), ids=["id", "uri", "scope", "secret", "last"])
+@pytest.mark.parametrize("number", range(len(PROMPTS) + 1), ids=["id", "uri", "scope", "secret", "keep", "last"])
 def test_ctrl_c_says_one_line_and_leaves_nothing(command: Command, answers: list[str], number: int) -> None:
     child = command.at_terminal("login", "--paste", **UNTOLD)
     answer_prompts(child, answers[:number])

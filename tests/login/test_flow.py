@@ -296,17 +296,6 @@ def test_control_characters_of_a_callback_are_escaped(flow: AuthorizationCodeFlo
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("state", [None, "", 5, "käse"])
-def test_a_session_without_state_is_a_mistake_of_the_program(
-    flow: AuthorizationCodeFlow, aries: AriesSandbox, state: Any
-) -> None:
-    callback, _ = approved(aries, flow)
-    with pytest.raises(ConfigurationError, match="state") as caught:
-        flow.fetch_token(callback, state)
-    assert not aries.token_requests
-    assert_hidden(caught.value, code_of(callback))
-
-
 def test_a_callback_that_is_no_text_is_a_mistake_of_the_program(
     flow: AuthorizationCodeFlow, aries: AriesSandbox
 ) -> None:
@@ -578,3 +567,168 @@ def test_logs_show_no_secret(
     assert "Logged in" in caplog.text
     for secret in (code_of(callback), aries.client_secret, token.access_token, token.refresh_token or "?"):
         assert secret not in caplog.text
+
+
+# PKCE
+
+
+def with_pkce(make_flow: MakeFlow, aries: AriesSandbox, **changes: Any) -> AuthorizationCodeFlow:
+    aries.rules.require_pkce = True
+    return make_flow(**{"pkce": True, **changes})
+
+
+def test_pkce_derives_its_verifier_from_the_state_under_the_client_secret(
+    make_flow: MakeFlow, aries: AriesSandbox
+) -> None:
+    import base64
+    import hashlib
+    import hmac
+
+    url, state = with_pkce(make_flow, aries).authorization_url()
+    query = parse_qs(urlsplit(url).query)
+    digest = hmac.new(aries.client_secret.encode(), state.encode(), hashlib.sha256).digest()
+    verifier = base64.urlsafe_b64encode(digest).rstrip(b"=")
+    assert 43 <= len(verifier) <= 128
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=").decode()
+    assert query["code_challenge"] == [challenge]
+    assert query["code_challenge_method"] == ["S256"]
+
+
+@both_loops
+def test_a_sandbox_that_requires_pkce_gives_a_token_for_the_right_verifier(
+    make_flow: MakeFlow, aries: AriesSandbox, run: Runner
+) -> None:
+    flow = with_pkce(make_flow, aries)
+    callback, state = approved(aries, flow)
+    # Another object, as another worker of a web backend has it: the state is all that is kept in between.
+    assert run(lambda: make_flow(pkce=True).fetch_token_async(callback, state)).access_token
+    assert "code_verifier" in aries.token_requests[0].fields
+
+
+def test_a_code_that_was_put_into_another_session_does_not_fit(make_flow: MakeFlow, aries: AriesSandbox) -> None:
+    flow = with_pkce(make_flow, aries)
+    callback, state = approved(aries, flow)
+    _, other = flow.authorization_url()
+    with pytest.raises(TokenRequestError, match="invalid_grant") as caught:
+        flow.fetch_token(callback.replace(state, other), other)
+    assert_hidden(caught.value, code_of(callback), aries.client_secret)
+
+
+def test_without_pkce_a_sandbox_that_requires_it_refuses(make_flow: MakeFlow, aries: AriesSandbox) -> None:
+    flow = with_pkce(make_flow, aries, pkce=False)
+    url, state = flow.authorization_url()
+    assert "code_challenge" not in url
+    with pytest.raises(AuthorizationError, match="invalid_request"):
+        flow.fetch_token(aries.approve(url), state)
+
+
+def test_a_verifier_for_a_link_that_had_no_challenge_is_refused(make_flow: MakeFlow, aries: AriesSandbox) -> None:
+    callback, state = approved(aries, make_flow(pkce=False))
+    with pytest.raises(TokenRequestError, match="invalid_grant"):
+        make_flow(pkce=True).fetch_token(callback, state)
+
+
+def test_pkce_needs_the_secret_for_the_link(make_flow: MakeFlow) -> None:
+    with pytest.raises(ConfigurationError, match="client_secret is missing"):
+        make_flow(pkce=True, client_secret=None).authorization_url()
+
+
+@pytest.mark.parametrize("value, used", [("1", True), ("0", False), ("", False), (None, False)])
+def test_pkce_is_the_parameter_else_the_variable_else_off(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, value: str | None, used: bool
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("ARIES_PKCE", value)
+    assert ("code_challenge" in make_flow().authorization_url()[0]) == used
+    assert "code_challenge" in make_flow(pkce=True).authorization_url()[0]
+    assert "code_challenge" not in make_flow(pkce=False).authorization_url()[0]
+
+
+@pytest.mark.parametrize("value", ["maybe", "true", "2", "yes\n"])
+def test_a_pkce_variable_that_is_neither_is_a_configuration_error_that_names_it(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ARIES_PKCE", value)
+    with pytest.raises(ConfigurationError, match=r"\$ARIES_PKCE"):
+        make_flow().authorization_url()
+
+
+@pytest.mark.parametrize("value", ["1", 1, object()])
+def test_a_pkce_parameter_that_is_no_bool_is_a_configuration_error(make_flow: MakeFlow, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="pkce"):
+        make_flow(pkce=value)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"code_challenge_method": "plain"}, "S256"),
+        ({"code_challenge": "short"}, "malformed"),
+        ({"code_challenge_method": None}, "S256"),
+    ],
+)
+def test_the_sandbox_refuses_a_challenge_that_is_none(
+    make_flow: MakeFlow, aries: AriesSandbox, changes: dict[str, Any], said: str
+) -> None:
+    from urllib.parse import urlencode
+
+    url, state = make_flow(pkce=True).authorization_url()
+    query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    query = {name: value for name, value in {**query, **changes}.items() if value is not None}
+    callback = aries.approve(f"{aries.authorize_url}?{urlencode(query)}")
+    with pytest.raises(AuthorizationError, match=said):
+        make_flow().fetch_token(callback, state)
+
+
+# Messages and their cures
+
+
+@pytest.mark.parametrize("state", [None, "", 5, "käse"])
+def test_a_session_that_was_lost_is_an_authorization_error(
+    flow: AuthorizationCodeFlow, aries: AriesSandbox, state: Any
+) -> None:
+    callback, right = approved(aries, flow)
+    with pytest.raises(AuthorizationError, match="session") as caught:
+        flow.fetch_token(callback, state)
+    assert not aries.token_requests
+    assert_hidden(caught.value, code_of(callback))
+    assert flow.fetch_token(callback, right).access_token  # the cure: the state of this login
+
+
+def test_a_callback_at_another_address_shows_both_and_mentions_a_proxy(make_flow: MakeFlow, aries: Any) -> None:
+    flow = make_flow(redirect_uri="https://app.example/aries/callback")
+    callback, state = approved(aries, flow)
+    inside = callback.replace("https://app.example", "http://127.0.0.1:5000")
+    with pytest.raises(AuthorizationError, match="proxy") as caught:
+        flow.fetch_token(inside, state)
+    assert "http://127.0.0.1:5000/aries/callback" in str(caught.value)
+    assert "https://app.example/aries/callback" in str(caught.value)
+    assert_hidden(caught.value, code_of(callback))
+    assert flow.fetch_token(callback, state).access_token  # the cure: the address that the browser saw
+
+
+def test_an_unknown_scope_gets_advice_about_scopes(make_flow: MakeFlow, aries: AriesSandbox) -> None:
+    flow = make_flow(scope="user:everything")
+    url, state = flow.authorization_url()
+    with pytest.raises(AuthorizationError, match="Client Center") as caught:
+        flow.fetch_token(aries.approve(url), state)
+    assert caught.value.error == "invalid_scope"
+    assert "approve" not in str(caught.value)
+
+
+def test_a_plain_http_authorize_url_or_redirect_uri_is_refused(make_flow: MakeFlow) -> None:
+    for changes in ({"redirect_uri": "http://app.example/cb"}, {"authorize_url": "http://app.example/authorize"}):
+        with pytest.raises(InsecureTransportError):
+            make_flow(**changes)
+
+
+def test_a_secret_that_a_login_saved_serves_the_exchange_of_its_client(
+    make_flow: MakeFlow, aries: AriesSandbox, store_path: Path
+) -> None:
+    from aries_auth.settings import saved_secret
+    from aries_auth.token import Secret
+
+    store = FileTokenStore(store_path)
+    saved_secret.save(store, aries.client_id, Secret(aries.client_secret))
+    flow = make_flow(client_secret=None)
+    assert flow.fetch_token(*approved(aries, flow), store=store).access_token

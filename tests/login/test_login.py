@@ -300,9 +300,9 @@ def test_paste_asks_also_where_it_could_listen(
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda url: "", lambda url: "https://x", lambda url: url.replace("state=", "state=x")]
+    "spoil", [lambda url: url.replace("state=", "state=x"), lambda url: url + "&state=x"], ids=["wrong", "two"]
 )
-def test_a_bad_pasted_address_is_refused(
+def test_a_pasted_callback_with_a_wrong_state_ends_the_login(
     given: Any,
     aries: AriesSandbox,
     store_path: Path,

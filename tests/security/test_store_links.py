@@ -12,7 +12,7 @@ import pytest
 from aries_auth import FileTokenStore, StoreError
 from aries_auth.store.path import resolve
 from tests.cli_process import clean_environment
-from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, some_token
+from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, as_user, some_token
 
 ROOT = Path(__file__).parents[2]
 ATTACKER = 4243
@@ -42,8 +42,7 @@ def plant(link: Path, target: Path) -> None:
 def logout(store: Path, home: Path) -> subprocess.CompletedProcess[str]:
     """The victim runs the command."""
     return subprocess.run(
-        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", sys.executable, "-m", "aries_auth",
-         "logout", "--store", str(store)],
+        [*as_user(NOBODY), sys.executable, "-m", "aries_auth", "logout", "--store", str(store)],
         env=clean_environment(home, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True, text=True, timeout=60, check=False, cwd="/",
     )  # fmt: skip

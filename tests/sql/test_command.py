@@ -55,7 +55,7 @@ def test_the_database_may_be_named_by_the_environment(command, url):
     SQLTokenStore(url, "default").save(command.aries.issue_token())
     SQLTokenStore(url, "paper").save(command.aries.issue_token())
     default = command.call("status", "--json", ARIES_STORE_URL=url)
-    assert (default.returncode, json.loads(default.stdout)["profile"]) == (0, None)
+    assert (default.returncode, json.loads(default.stdout)["profile"]) == (0, "default")
     paper = command.call("token", ARIES_STORE_URL=url, ARIES_PROFILE="paper")
     assert paper.stdout.strip() == SQLTokenStore(url, "paper").load().access_token
     assert command.call("status", "--store", str(command.home / "none.json"), ARIES_STORE_URL=url).returncode == 3

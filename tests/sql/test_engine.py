@@ -55,7 +55,8 @@ def test_a_password_in_an_engine_is_not_shown_either():
 
 def test_the_login_command_names_the_database_and_the_key():
     assert login_command(None, SQLTokenStore(SECRET_URL, "paper")) == (
-        "aries-auth login --store 'postgresql://aries:***@db.example:6432/prod' --profile paper"
+        "aries-auth login --profile paper, with $ARIES_STORE_URL set to the URL of "
+        "postgresql://aries:***@db.example:6432/prod (table aries_tokens, key paper)"
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from aries_auth import ConfigurationError, FileTokenStore
 from aries_auth.store import profile
 from aries_auth.store.profile import check_profile, profile_path
-from tests.store.conftest import IS_ROOT, some_token
+from tests.store.conftest import IS_ROOT, as_user, some_token
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,8 +151,7 @@ def test_a_user_without_a_home_has_no_default_store_and_an_explicit_one_works(
         subprocess.run(["chmod", "-R", "a+rX", str(there)], check=True)
         paths.insert(0, str(there))
     done = subprocess.run(
-        ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", sys.executable, "-c", TRY,
-         str(open_folder / "t.json")],
+        [*as_user(uid), sys.executable, "-c", TRY, str(open_folder / "t.json")],
         cwd=open_folder, env={"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -1,0 +1,178 @@
+"""What `aries-auth doctor` looks at, one check after the other."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, NamedTuple
+
+from aries_auth.cli.status import exit_code
+from aries_auth.errors import AriesAuthError, LockTimeout, printable
+from aries_auth.settings import StoreChoice, saved_secret
+from aries_auth.settings import token_url as token_url_in_use
+from aries_auth.settings.report import Report, report_of
+from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
+from aries_auth.settings.urls import api_origins, same_endpoint
+from aries_auth.settings.values import command_text, variable
+from aries_auth.store import FileTokenStore, store_name
+from aries_auth.store.holder import holder_text
+from aries_auth.terminal import in_words, quoted
+from aries_auth.token import Token
+
+_LOCK_PATIENCE = 2.0
+_SOON = 3 * 86400.0
+_SKEW = 60.0
+
+
+class Check(NamedTuple):
+    """One thing that was looked at: `status` is ``ok``, ``warning`` or ``failed``."""
+
+    name: str
+    status: str
+    detail: str
+    cure: str | None = None
+
+
+class Examination:
+    """The settings and the checks of one run; `status_code` is what `aries-auth status` would exit with."""
+
+    def __init__(self) -> None:
+        self.settings: list[Setting] = []
+        self.checks: list[Check] = []
+        self.status_code = 1
+
+    def run(self, choose: Callable[[], StoreChoice]) -> None:
+        """Look at everything that is on this computer."""
+        for name, text in faults_of_variables():
+            self._add(name, "failed", text, "correct the variable, or unset it")
+        try:
+            choice = choose()
+        except AriesAuthError as exc:
+            self._add("store", "failed", command_text(exc), "correct the variable or the option that it names")
+            return
+        token, is_readable = self._read(choice)
+        report = report_of(token, choice, now=time.time())
+        self.settings = settings_in_use(choice, token, report.secret.where)
+        self._write(choice)
+        self._secret(report, choice)
+        if is_readable:
+            self.status_code = exit_code(report)
+            self._token(report)
+
+    def go_online(self) -> None:
+        """Send one request without a token to the API's origin."""
+        import httpx  # noqa: PLC0415 - only here
+
+        origin = api_origins(None)[0].prefixes[0]
+        begun = time.time()
+        try:
+            with httpx.Client(timeout=10.0) as client:
+                answer = client.head(origin)
+        except httpx.HTTPError as exc:
+            names = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE") if variable(name)]
+            cure = "check the network" + (f", and the variables {', '.join(names)}" if names else " and the proxy")
+            self._add("online", "failed", f"{origin} can't be reached: {type(exc).__name__}: {printable(exc)}", cure)
+            return
+        self._add("online", "ok", f"{origin} answered {answer.status_code}")
+        self._clock(answer.headers.get("date"), begun, time.time())
+
+    def _add(self, name: str, status: str, detail: str, cure: str | None = None) -> None:
+        self.checks.append(Check(name, status, detail, cure))
+
+    def _read(self, choice: StoreChoice) -> tuple[Token | None, bool]:
+        try:
+            token = choice.store.load()
+        except AriesAuthError as exc:
+            self._add("store", "failed", str(exc), _cure_of_store(choice, str(exc)))
+            return None, False
+        what = "it can be read" if token is not None else "there is no token in it yet"
+        self._add("store", "ok", f"{store_name(choice.store)}: {what}")
+        return token, True
+
+    def _write(self, choice: StoreChoice) -> None:
+        store = choice.store
+        try:
+            with store.locked(_LOCK_PATIENCE) as entry:
+                self._add("lock", "ok", "it can be locked")
+                entry.reserve()
+        except LockTimeout:
+            detail = f"{store_name(store)} is locked{holder_text(store) or ' by another process'}"
+            self._add("lock", "failed", detail, "wait for that process, or end it if it hangs")
+            return
+        except AriesAuthError as exc:
+            self._add("write", "failed", str(exc), _cure_of_store(choice, str(exc)))
+            return
+        self._add("write", "ok", "it can be written")
+
+    def _secret(self, report: Report, choice: StoreChoice) -> None:
+        where = report.secret.where
+        if where is not None:
+            self._add("client secret", "ok", f"it is found ({where})")
+            return
+        # Nobody needs it before the token is refreshed.
+        status = "failed" if report.token is not None and not report.access_token_valid else "warning"
+        keep = "run: aries-auth login --save-secret, or set $ARIES_CLIENT_SECRET"
+        if saved_secret.secret_path(choice.store) is None:
+            keep = "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
+        self._add("client secret", status, report.secret.fault, keep)
+
+    def _token(self, report: Report) -> None:
+        token = report.token
+        log_in = f"run: {report.login_command}"
+        if token is None:
+            self._add("token", "failed", "nobody is logged in", log_in)
+            return
+        elsewhere = self._other_endpoint(token)
+        if not report.logged_in:
+            self._add("token", "failed", "access token and refresh token have ended", log_in)
+        elif elsewhere is not None:
+            self._add("token", "failed", *elsewhere)
+        elif not report.refresh_token_valid:
+            self._add("token", "warning", f"the access token: {report.access_left()}; it can't be refreshed", log_in)
+        else:
+            ends_at = token.refresh_token_expires_at
+            is_soon = ends_at is not None and ends_at - report.now < _SOON
+            detail = f"the access token: {report.access_left()}; the refresh token: {report.refresh_left()}"
+            self._add("token", "warning" if is_soon else "ok", detail, log_in if is_soon else None)
+
+    def _other_endpoint(self, token: Token) -> tuple[str, str] | None:
+        try:
+            here = token_url_in_use(None)
+        except AriesAuthError:
+            return None
+        if token.token_url is None or same_endpoint(token.token_url, here):
+            return None
+        detail = (
+            f"it came from {printable(token.token_url)}, and would be refreshed at {printable(here)}, which is refused"
+        )
+        return detail, "unset $ARIES_TOKEN_URL, or set it to the endpoint that the token came from"
+
+    def _clock(self, date: Any, begun: float, ended: float) -> None:
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+        try:
+            theirs = parsedate_to_datetime(str(date)).timestamp()
+        except (TypeError, ValueError):
+            self._add("clock", "warning", "the answer had no Date to compare this computer's clock with")
+            return
+        skew = max(begun - theirs - 1.0, theirs - ended, 0.0)
+        if skew <= _SKEW:
+            self._add("clock", "ok", "this computer's clock agrees with the API's")
+            return
+        detail = f"this computer's clock differs from the API's by {in_words(skew)}"
+        self._add("clock", "failed", detail, "set the clock, by NTP say")
+
+
+def _cure_of_store(choice: StoreChoice, fault: str) -> str:
+    """What mends a store that can't be used. If its own text says so, that."""
+    for word in ("chmod", "chown", "rekey", "ARIES_STORE_KEY"):
+        if word in fault:
+            return "do what the text says, or start over: " + _start_over(choice)
+    return _start_over(choice)
+
+
+def _start_over(choice: StoreChoice) -> str:
+    store = choice.store
+    if not isinstance(store, FileTokenStore):
+        return "correct the URL or the database"
+    options = f"--profile {choice.profile}" if choice.profile else f"--store {quoted(store.path) or store.path}"
+    return f"aries-auth logout {options}, then aries-auth login {options}"

@@ -1,0 +1,38 @@
+"""What a subcommand waits for, said after two seconds: the lock of the store, or an answer."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Generator
+
+from aries_auth.cli.console import say
+
+if TYPE_CHECKING:
+    from aries_auth import TokenStore
+
+_AFTER = 2.0
+
+
+@contextmanager
+def notice(store: TokenStore) -> Generator[None, None, None]:
+    """Say what is waited for if the block takes longer than two seconds."""
+    timer = threading.Timer(_AFTER, _tell, (store,))
+    timer.daemon = True
+    with suppress(RuntimeError):  # no thread to be had
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _tell(store: TokenStore) -> None:
+    from aries_auth.store import store_name  # noqa: PLC0415
+    from aries_auth.store.holder import holder_text  # noqa: PLC0415
+
+    held = holder_text(store)
+    if held:
+        say(f"waiting for the lock of {store_name(store)}{held}")
+    else:
+        say(f"still waiting: for the lock of {store_name(store)}, or for Aries' answer")

@@ -1,0 +1,232 @@
+"""The saved secret: what a person typed at a login, kept so that programs on this computer need no variable.
+
+It lies beside the token file, as ``<token file>.secret``, under that file's rules: its mode, owner, links, cipher and
+atomic replacement. If the system has a keyring, the secret is there, and the file says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, cast
+
+from aries_auth.errors import ConfigurationError, StoreError
+from aries_auth.settings import keyrings
+from aries_auth.store import FileTokenStore, TokenStore, store_name
+from aries_auth.store.durable import sync_folder
+from aries_auth.store.path import reason, resolve
+from aries_auth.store.private import read_private
+from aries_auth.store.temporary import TemporaryFile, make_folder, remove
+from aries_auth.token import VERSION, Secret
+
+KEYRING, FILE = "keyring", "file"
+
+_AGAIN = "To save it anew, run: aries-auth login --save-secret"
+_REMOVE = "You can also remove it and run: aries-auth login --save-secret"
+
+
+class SavedSecret(NamedTuple):
+    """What the file says: for which client, and the secret, or None if the keyring has it."""
+
+    client_id: str
+    secret: Secret | None
+
+
+def secret_path(store: TokenStore) -> str | None:
+    """Where a store's secret is saved; None for a store without a file, which has none."""
+    return f"{store.path}.secret" if isinstance(store, FileTokenStore) else None
+
+
+def load(store: TokenStore, client_id: str) -> Secret | None:
+    """The saved secret of a client; None if none is saved for it.
+
+    Raises:
+        ConfigurationError: it can't be used, with the cure.
+    """
+    saved = read(store)
+    if saved is None or saved.client_id != client_id:
+        return None
+    if saved.secret is not None:
+        return saved.secret
+    path = secret_path(store) or ""
+    secret, fault = keyrings.get(path)
+    if secret is None:
+        raise ConfigurationError(f"{path} says that the client secret is in the system's keyring, but {fault}.")
+    return secret
+
+
+def read(store: TokenStore) -> SavedSecret | None:
+    """What is saved, without asking the keyring; None if nothing is.
+
+    Raises:
+        ConfigurationError: it can't be used, with the cure.
+    """
+    path = secret_path(store)
+    if path is None or not isinstance(store, FileTokenStore):
+        return None
+    saved, fault = _read(path, store)
+    if fault:
+        raise ConfigurationError(f"The saved client secret {path} can't be used: {fault}.")
+    return saved
+
+
+def check_place(store: TokenStore, where: bool | str | None) -> None:
+    """Refuse a wish to save the secret that can't be fulfilled, before a person is troubled.
+
+    Raises:
+        ConfigurationError: it is none of True, False, None, ``keyring`` and ``file``; the store has no file; or there
+            is no keyring.
+    """
+    if not (where is None or isinstance(where, bool) or where in (KEYRING, FILE)):
+        raise ConfigurationError('save_secret must be True, False, None, "keyring" or "file".')
+    if where and secret_path(store) is None:
+        raise ConfigurationError(
+            f"The client secret can't be saved beside {store_name(store)}, which is no file. Use $ARIES_CLIENT_SECRET, "
+            "$ARIES_CLIENT_SECRET_FILE, or a callable that asks a vault."
+        )
+    if where == KEYRING and not keyrings.is_there():
+        raise ConfigurationError(f"The client secret can't be saved in a keyring: {keyrings.NONE}.")
+
+
+def save(store: TokenStore, client_id: str, secret: Secret, where: bool | str = True) -> str:
+    """Keep a client's secret; returns where: ``keyring`` or ``file``.
+
+    Raises:
+        ConfigurationError: see `check_place`, or the keyring refused.
+        StoreError: the file can't be written.
+    """
+    check_place(store, where)
+    assert isinstance(store, FileTokenStore)  # noqa: S101 - checked in the line above
+    path = f"{store.path}.secret"
+    in_keyring = where == KEYRING or (where is True and keyrings.is_there())
+    if in_keyring:
+        fault = keyrings.put(path, secret)
+        if fault and where == KEYRING:
+            raise ConfigurationError(f"The client secret can't be saved in the system's keyring: {fault}.")
+        in_keyring = not fault
+    document, fault = _document(client_id, None if in_keyring else secret, store)
+    if fault:
+        raise StoreError(f"The client secret can't be saved in {path}: {fault}.")
+    before = _quietly(store)
+    with store.locked():
+        _replace(path, document, store)
+    if before is not None and before.secret is None and not in_keyring:
+        keyrings.remove(path)
+    return KEYRING if in_keyring else FILE
+
+
+def delete(store: TokenStore) -> bool:
+    """Remove the saved secret, usable or not; returns whether there was one.
+
+    Raises:
+        ConfigurationError: the keyring does not let go of it. The file is left, so that you can try again.
+        StoreError: the file can't be removed, or a link leads to it that is not to be trusted.
+    """
+    path = secret_path(store)
+    if path is None or not os.path.lexists(path) or not isinstance(store, FileTokenStore):
+        return False
+    saved, fault = _read(path, store)
+    if fault and Path(path).is_symlink():
+        raise StoreError(
+            f"{path} is a symbolic link to something that can't be used: {fault}. Remove the link yourself."
+        )
+    if saved is not None and saved.secret is None:
+        fault = keyrings.remove(path)
+        if fault:
+            raise ConfigurationError(f"The client secret of {path} could not be removed from the keyring: {fault}.")
+    target = resolve(path).path
+    with store.locked():
+        try:
+            remove(target)
+        except OSError as exc:
+            raise StoreError(f"{target} can't be removed: {reason(exc)}.") from exc
+        sync_folder(str(Path(target).parent))
+    return True
+
+
+def _quietly(store: FileTokenStore) -> SavedSecret | None:
+    with suppress(ConfigurationError):
+        return read(store)
+    return None
+
+
+def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
+    target = resolve(path).path
+    make_folder(str(Path(target).parent))
+    temporary = TemporaryFile(target, store.mode)
+    try:
+        temporary.create(len(document.reveal()))
+        temporary.replace_target(document)
+    finally:
+        temporary.discard()
+
+
+# Reading: what went wrong is returned, so that it is raised from a frame that never held the secret.
+
+
+def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
+    try:
+        raw, fault = read_private(resolve(path).path, store.mode)
+    except StoreError as exc:  # a link that is not to be followed
+        return None, f"{str(exc).rstrip('.')}. {_REMOVE}"
+    if raw is None:
+        return None, fault and f"{fault}. {_REMOVE}"
+    document, fault = _object(Secret(raw.decode("latin-1")))
+    raw = None
+    if document is not None and "ciphertext" in document:
+        document, fault = _decrypted(document, store)
+    elif document is not None and store.cipher is not None and "client_secret" in document:
+        return None, f"a key was given, but it is not encrypted. {_AGAIN}"
+    if document is None:
+        return None, fault
+    client_id, secret = document.get("client_id"), document.get("client_secret")
+    if not isinstance(client_id, str) or not client_id:
+        return None, f"it names no client. {_AGAIN}"
+    if isinstance(secret, str) and secret:
+        return SavedSecret(client_id, Secret(secret)), ""
+    if secret is None and document.get("kept_in") == KEYRING:
+        return SavedSecret(client_id, None), ""
+    return None, f"there is no secret in it. {_AGAIN}"
+
+
+def _object(raw: Secret) -> tuple[Mapping[str, Any] | None, str]:
+    try:
+        document = json.loads(raw.reveal().encode("latin-1").decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None, f"it is not JSON. {_AGAIN}"
+    if not isinstance(document, dict):
+        return None, f"it is not a JSON object. {_AGAIN}"
+    found = cast("dict[str, Any]", document)
+    if isinstance(found.get("version"), bool) or found.get("version") != VERSION:
+        return None, f"its version is not {VERSION}; it may come from a newer aries-auth. {_AGAIN}"
+    return found, ""
+
+
+def _decrypted(envelope: Mapping[str, Any], store: FileTokenStore) -> tuple[Mapping[str, Any] | None, str]:
+    cipher = store.cipher
+    if cipher is None:
+        return None, "it is encrypted, and there is no key: set $ARIES_STORE_KEY, or pass a store with cipher="
+    try:
+        raw = Secret(bytes(cipher.decrypt(base64.b64decode(envelope["ciphertext"], validate=True))).decode("latin-1"))
+    except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`
+        return None, (
+            f"it can't be decrypted ({type(exc).__name__}): give the key that it was written with, or save it anew: "
+            "aries-auth login --save-secret"
+        )
+    return _object(raw)
+
+
+def _document(client_id: str, secret: Secret | None, store: FileTokenStore) -> tuple[Secret, str]:
+    kept = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
+    text = Secret(json.dumps({"version": VERSION, "client_id": client_id, **kept}, indent=2) + "\n")
+    kept = {}
+    if store.cipher is None:
+        return text, ""
+    try:
+        ciphertext = base64.b64encode(store.cipher.encrypt(text.reveal().encode("ascii"))).decode("ascii")
+    except Exception as exc:  # noqa: BLE001 - as above
+        return Secret(""), f"the cipher's encrypt raised {type(exc).__name__}"
+    return Secret(json.dumps({"version": VERSION, "ciphertext": ciphertext}, indent=2) + "\n"), ""

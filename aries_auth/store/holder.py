@@ -1,0 +1,34 @@
+"""Who holds a file store's lock, where the system tells it: Linux, in /proc/locks."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from aries_auth.store.protocol import TokenStore
+
+
+def lock_holder(path: str) -> int | None:
+    """The process that holds the lock on a file; None if nobody does, or the system does not tell."""
+    with suppress(OSError, ValueError):
+        status = Path(path).stat()
+        wanted = (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            # 1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234567 0 EOF
+            fields = line.split()
+            if len(fields) < 6 or fields[1] != "FLOCK":
+                continue
+            major, minor, inode = fields[5].split(":")
+            if (int(major, 16), int(minor, 16), int(inode)) == wanted:
+                return int(fields[4]) or None
+    return None
+
+
+def holder_text(store: TokenStore) -> str:
+    """Who else holds a store's lock, as the end of a sentence; "" if that is not known."""
+    path = getattr(store, "path", None)
+    if not isinstance(path, str):
+        return ""
+    pid = lock_holder(f"{os.path.realpath(path)}.lock")
+    return "" if pid is None or pid == os.getpid() else f", which process {pid} holds"

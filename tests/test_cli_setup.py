@@ -1,0 +1,513 @@
+"""Setting up once: the secret that is kept, the login that forgives, and doctor. At a terminal, as a person has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from aries_auth import FileTokenStore, Token
+from aries_auth.testing import AriesSandbox
+from tests.cli_process import Command, clean_environment, end, sandbox_with_free_redirect_uri, write_browser
+from tests.test_cli_login import PROMPTS, UNTOLD, answer_prompts, link_on, scope_of
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX")
+pytest.importorskip("pexpect")
+
+SCOPE = ["--scope", "user:information"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    with sandbox_with_free_redirect_uri() as aries:
+        command = Command(tmp_path, aries)
+        # Whatever keyring this machine has is not asked.
+        command.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+        yield command
+        command.stop()
+
+
+@pytest.fixture
+def secret_file(command: Command) -> Path:
+    return Path(f"{command.store.path}.secret")
+
+
+URLS = ("ARIES_TOKEN_URL", "ARIES_AUTHORIZE_URL", "ARIES_API_ORIGINS")
+
+
+def log_in_at_terminal(command: Command, keep: str = "") -> None:
+    aries = command.aries
+    child = command.at_terminal("login", "--no-browser", **UNTOLD)
+    answer_prompts(child, [aries.client_id, aries.redirect_uri, "all", aries.client_secret, keep])
+    assert aries.browser(link_on(child, command)).status == 200
+    child.expect("logged in, and the token is in")
+    assert end(child) == 0
+
+
+# The saved secret
+
+
+def test_a_secret_that_was_typed_and_kept_serves_every_program_with_nothing_in_its_environment(
+    command: Command, secret_file: Path
+) -> None:
+    log_in_at_terminal(command, keep="")
+    assert json.loads(secret_file.read_text())["client_secret"] == command.aries.client_secret
+    assert secret_file.stat().st_mode & 0o777 == 0o600
+    done = command.run("refresh", **UNTOLD)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(command.run("status", "--json", **UNTOLD).stdout)["client_secret"] == "saved"
+
+
+def test_a_secret_that_was_typed_and_not_kept_leaves_no_file_and_the_login_says_what_programs_need(
+    command: Command, secret_file: Path
+) -> None:
+    log_in_at_terminal(command, keep="n")
+    assert not secret_file.exists()
+    done = command.run("refresh", **UNTOLD)
+    assert done.returncode == 1
+    assert "aries-auth login --save-secret" in done.stderr
+    assert "client_secret=" not in done.stderr
+
+
+def test_the_cure_of_a_damaged_secret_mends_it(command: Command, secret_file: Path) -> None:
+    log_in_at_terminal(command)
+    secret_file.write_text("{")
+    failed = command.run("refresh", **UNTOLD)
+    assert failed.returncode == 1
+    assert "aries-auth login --save-secret" in failed.stderr
+    child = command.at_terminal("login", "--no-browser", "--save-secret", *SCOPE, **UNTOLD)
+    child.expect("can't be used")
+    child.expect(PROMPTS[3])
+    child.sendline(command.aries.client_secret)
+    command.aries.browser(link_on(child, command))
+    assert end(child) == 0
+    assert command.run("refresh", **UNTOLD).returncode == 0
+
+
+def test_the_cure_of_a_secret_that_others_can_read_mends_it(command: Command, secret_file: Path) -> None:
+    log_in_at_terminal(command)
+    secret_file.chmod(0o644)
+    failed = command.run("refresh", **UNTOLD)
+    cure = re.search(r"run: (chmod \d+ '?[^',]+'?),", failed.stderr)
+    assert cure is not None, failed.stderr
+    subprocess.run(["sh", "-c", cure.group(1)], check=True)
+    assert command.run("refresh", **UNTOLD).returncode == 0
+
+
+def test_logout_removes_the_secret_too_and_says_so(command: Command, secret_file: Path) -> None:
+    log_in_at_terminal(command)
+    done = command.run("logout")
+    assert "and the saved client secret" in done.stderr
+    assert not secret_file.exists()
+    assert not Path(command.store.path).exists()
+
+
+def test_save_secret_keeps_what_the_environment_says(command: Command, secret_file: Path) -> None:
+    browser = write_browser(command.home / "browser")
+    done = command.run("login", "--save-secret=file", *SCOPE, BROWSER=str(browser))
+    assert done.returncode == 0, done.stderr
+    assert command.aries.client_secret in secret_file.read_text()
+    assert command.run("refresh", **UNTOLD).returncode == 0
+
+
+def test_nobody_who_did_not_type_it_is_asked(command: Command, secret_file: Path) -> None:
+    browser = write_browser(command.home / "browser")
+    child = command.at_terminal("login", *SCOPE, BROWSER=str(browser))
+    assert end(child) == 0
+    assert "[Y/n]" not in child.before
+    assert not secret_file.exists()
+
+
+def test_a_keyring_that_is_wanted_and_missing_is_a_failure_before_anything_is_asked(command: Command) -> None:
+    done = command.run("login", "--save-secret=keyring", *SCOPE)
+    assert done.returncode == 1
+    assert "aries-auth[keyring]" in done.stderr
+    assert command.aries.token_requests == ()
+
+
+def test_a_database_keeps_no_secret(command: Command) -> None:
+    pytest.importorskip("sqlalchemy")
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    done = command.run("login", "--save-secret", *SCOPE, ARIES_STORE_URL=url)
+    assert done.returncode == 1
+    assert "is no file" in done.stderr
+
+
+@pytest.mark.slow
+def test_from_install_to_the_first_200_are_two_commands_in_a_new_shell(command: Command, tmp_path: Path) -> None:
+    """The figure of the setup: login, then run the program, with an empty environment."""
+    aries = command.aries
+    home = tmp_path / "person"
+    home.mkdir()
+    # A sandbox plays Aries, so its URLs are told, and nothing else. The home is what every shell has.
+    urls = {name: aries.environ[name] for name in URLS}
+    command.environment = clean_environment(home, **urls, PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")
+    log_in_at_terminal(command)  # the first command
+    program = (
+        "import os, requests\nfrom aries_auth import AriesAuth\n"
+        "session = requests.Session()\nsession.auth = AriesAuth()\n"
+        f"print(session.get('{aries.api_url}/v1/users/me').status_code)\n"
+    )
+    done = subprocess.run(  # the second
+        [sys.executable, "-c", program], env=command.environ({}), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "200\n", done.stderr
+    # And when the token has ended, nothing more is needed.
+    renewed = subprocess.run(
+        [sys.executable, "-c", "from aries_auth import AriesAuth; AriesAuth().refresh()"],
+        env=command.environ({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert renewed.returncode == 0, renewed.stderr
+
+
+# The login that forgives
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda url: url,
+        lambda url: f'  "{url}"  ',
+        lambda url: f"'{url[:40]}\n{url[40:90]} \n  {url[90:]}'",
+        lambda url: f"<{url}>",
+    ],
+    ids=["plain", "quoted", "wrapped", "in brackets"],
+)
+def test_while_it_listens_a_terminal_takes_the_pasted_address_too(command: Command, spoil: Any) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    child.expect("s left")
+    child.sendline(spoil(command.aries.approve(link)))
+    child.expect("logged in, and the token is in")
+    assert end(child) == 0
+
+
+def test_what_is_typed_while_it_listens_and_is_no_callback_is_asked_for_again(command: Command) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    callback = command.aries.approve(link)
+    code = re.search(r"code=([^&]+)", callback)
+    assert code is not None
+    for wrong in (code.group(1), "https://app.aries.com/", ""):
+        child.expect("s left")
+        child.sendline(wrong)
+        child.expect("Nothing was sent. Paste the whole address")
+    child.sendline(callback)
+    child.expect("logged in, and the token is in")
+    assert end(child) == 0
+    assert len(command.aries.token_requests) == 1
+
+
+def test_a_wrong_state_that_is_pasted_while_it_listens_ends_the_login(command: Command) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    child.expect("s left")
+    child.sendline(command.aries.approve(link).replace("state=", "state=x"))
+    child.expect("may be forged")
+    assert end(child) == 1
+    assert command.aries.token_requests == ()
+
+
+def test_the_browser_may_come_back_after_something_was_typed(command: Command) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    child.sendline("nonsense")
+    child.expect("Nothing was sent")
+    assert command.aries.browser(link).status == 200
+    assert end(child) == 0
+
+
+def test_the_end_of_the_terminals_input_does_not_end_the_wait(command: Command) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    child.expect("s left")
+    child.sendeof()
+    child.expect("s left")
+    assert command.aries.browser(link).status == 200
+    assert end(child) == 0
+
+
+def test_the_countdown_ends_when_the_browser_has_come_back(command: Command) -> None:
+    child = command.at_terminal("login", "--no-browser", *SCOPE)
+    link = link_on(child, command)
+    child.expect("s left")
+    command.aries.fail(delay=2.5)
+    command.aries.browser(link)
+    child.expect("logged in")
+    assert child.before.count("s left") <= 1
+    assert end(child) == 0
+
+
+def test_over_ssh_it_says_so_and_shows_the_line_for_this_port(command: Command) -> None:
+    port = command.aries.redirect_uri.rpartition(":")[2].partition("/")[0]
+    child = command.at_terminal("login", "--no-browser", *SCOPE, SSH_CONNECTION="10.0.0.9 50000 192.0.2.7 2222")
+    link = link_on(child, command)
+    child.expect("over SSH")
+    child.expect(rf"ssh -N -L {port}:127.0.0.1:{port} -p 2222 \S+@192.0.2.7")
+    command.aries.browser(link)
+    assert end(child) == 0
+
+
+@pytest.mark.parametrize("connection", ["", "nonsense", "a b \x1b[31m c", "1.2.3.4 5 not-an-address 22"])
+def test_an_odd_ssh_variable_does_no_harm(command: Command, connection: str) -> None:
+    done = command.run("login", "--no-browser", "--timeout", "0.2", *SCOPE, SSH_CONNECTION=connection)
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+
+
+def test_a_time_out_says_what_the_person_most_likely_saw(command: Command) -> None:
+    done = command.run("login", "--no-browser", "--timeout", "0.2", *SCOPE)
+    assert done.returncode == 1
+    assert "If Aries showed an error page, check client id and redirect URI in the Client Center" in done.stderr
+    assert "--paste" in done.stderr
+    assert "paste=True" not in done.stderr
+
+
+def test_the_redirect_uri_prompt_offers_the_usual_one_and_the_client_id_prompt_says_where_it_comes_from(
+    command: Command,
+) -> None:
+    child = command.at_terminal("login", "--paste", **UNTOLD)
+    child.expect("Client Center")
+    child.expect(PROMPTS[0])
+    child.sendline(command.aries.client_id)
+    child.expect(PROMPTS[1])
+    child.sendline("")
+    child.expect(PROMPTS[2])
+    child.sendline("1")
+    child.expect(PROMPTS[3])
+    child.sendline("secret")
+    child.expect(PROMPTS[4])
+    child.sendline("n")
+    assert "redirect_uri=http%3A%2F%2F127.0.0.1%3A8765%2Fcallback" in link_on(child, command)
+    child.sendintr()
+    assert end(child) == 130
+
+
+def test_add_scope_asks_for_the_granted_scopes_and_one_more(command: Command) -> None:
+    command.log_in(scope="user:information market:information")
+    process = command.start("login", "--no-browser", "--add-scope", "order:execution", ARIES_SCOPE="not:this")
+    assert process.stderr is not None
+    link = command.read_link(process.stderr)
+    assert scope_of(link) == "user:information market:information order:execution"
+    command.aries.browser(link)
+    assert process.wait(20) == 0
+    stored = command.store.load()
+    assert stored is not None
+    assert stored.scope == "user:information market:information order:execution"
+
+
+def test_an_unknown_scope_gets_advice_about_scopes(command: Command) -> None:
+    browser = write_browser(command.home / "browser")
+    done = command.run("login", "--scope", "user:everything", BROWSER=str(browser))
+    assert done.returncode == 1
+    assert "Ask for scopes that your client has" in done.stderr
+
+
+def test_if_needed_does_nothing_while_the_grant_serves_calls(command: Command) -> None:
+    command.log_in(scope="user:information")
+    done = command.run("login", "--if-needed", *SCOPE)
+    assert (done.returncode, command.aries.token_requests) == (0, ())
+    assert "still logged in" in done.stderr
+    more = command.run("login", "--if-needed", "--no-browser", "--timeout", "0.2", "--scope", "order:execution")
+    assert more.returncode == 1  # a scope that the grant does not have needs a login
+
+
+def test_pkce_in_the_command_and_the_sandbox(command: Command) -> None:
+    command.aries.rules.require_pkce = True
+    browser = str(write_browser(command.home / "browser"))
+    assert command.run("login", *SCOPE, BROWSER=browser).returncode == 1
+    assert command.run("login", "--pkce", *SCOPE, BROWSER=browser).returncode == 0
+    assert command.run("login", *SCOPE, BROWSER=browser, ARIES_PKCE="1").returncode == 0
+    assert "$ARIES_PKCE" in command.run("login", *SCOPE, BROWSER=browser, ARIES_PKCE="maybe").stderr
+
+
+# status and doctor
+
+
+def test_status_of_an_expired_token_without_a_secret_exits_with_1_and_says_so(command: Command) -> None:
+    command.log_in(age=4000.0)
+    done = command.run("status", **UNTOLD)
+    assert done.returncode == 1
+    assert "calls don't work" in done.stderr
+    assert "aries-auth login --save-secret" in done.stderr
+    assert json.loads(command.run("status", "--json", **UNTOLD).stdout)["client_secret"] is None
+
+
+def test_status_of_a_living_token_without_a_secret_says_until_when_calls_work(command: Command) -> None:
+    command.log_in(age=100.0)
+    done = command.run("status", **UNTOLD)
+    assert done.returncode == 0
+    assert "calls work for 58 minutes more" in done.stderr
+
+
+def test_status_all_is_one_table_with_the_active_profile_marked(command: Command) -> None:
+    told = {"ARIES_TOKEN_FILE": None, "ARIES_PROFILE": "paper"}
+    folder = command.home / "data" / "aries-auth"
+    for name in ("default", "paper"):
+        FileTokenStore(folder / f"{name}.json").save(command.aries.issue_token(scope="user:information"))
+    done = command.run("status", "--all", **told)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert len(lines) == 3
+    assert lines[0].split()[:2] == ["PROFILE", "CLIENT"]
+    assert [line.split()[:2] for line in lines[1:]] == [["default", "sandbox-client"], ["*", "paper"]]
+
+
+def doctor(command: Command, *args: str, **changes: str | None) -> tuple[int, dict[str, Any]]:
+    done = command.run("doctor", "--json", *args, **changes)
+    return done.returncode, json.loads(done.stdout)
+
+
+def check_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(check for check in document["checks"] if check["name"] == name)
+
+
+def test_doctor_says_each_setting_with_its_value_and_source_and_hides_secrets(command: Command) -> None:
+    token = command.log_in()
+    code, document = doctor(command, ARIES_PKCE="1")
+    assert (code, document["ok"]) == (0, True)
+    assert list(document) == ["ok", "settings", "checks"]
+    settings = {setting["name"]: (setting["value"], setting["source"]) for setting in document["settings"]}
+    assert all(list(setting) == ["name", "value", "source"] for setting in document["settings"])
+    assert settings["client_id"] == (token.client_id, "stored token")
+    assert settings["client_secret"] == ("(hidden)", "$ARIES_CLIENT_SECRET")
+    assert settings["store"] == (command.store.path, "$ARIES_TOKEN_FILE")
+    assert settings["token_url"] == (command.aries.token_url, "$ARIES_TOKEN_URL")
+    assert settings["pkce"] == ("1", "$ARIES_PKCE")
+    assert all(list(check) == ["name", "status", "detail", "cure"] for check in document["checks"])
+    assert {check["status"] for check in document["checks"]} <= {"ok", "warning", "failed"}
+    assert command.aries.client_secret not in json.dumps(document)
+    assert command.aries.token_requests == ()
+    assert command.aries.api_requests == ()
+
+
+def test_doctor_without_a_token_exits_with_3(command: Command) -> None:
+    code, document = doctor(command)
+    assert (code, document["ok"]) == (3, False)
+    assert check_of(document, "token")["cure"].startswith("run: aries-auth login")
+
+
+def test_doctor_of_a_store_that_cannot_be_written_has_failed_also_while_a_token_lives(command: Command) -> None:
+    command.log_in()
+    Path(f"{command.store.path}.lock").unlink()
+    Path(f"{command.store.path}.lock").mkdir()
+    code, document = doctor(command)
+    assert (code, document["ok"]) == (1, False)
+
+
+def test_doctor_of_an_expired_token_without_a_secret_exits_as_status_does(command: Command) -> None:
+    command.log_in(age=4000.0)
+    code, document = doctor(command, **UNTOLD)
+    assert code == 1
+    assert check_of(document, "client secret")["status"] == "failed"
+
+
+def test_the_cure_that_doctor_names_for_a_damaged_store_mends_it(command: Command) -> None:
+    Path(command.store.path).write_text("{")
+    Path(command.store.path).chmod(0o600)
+    _, document = doctor(command)
+    cure = check_of(document, "store")["cure"]
+    first = cure.partition(", then ")[0].split()
+    assert first[:2] == ["aries-auth", "logout"]
+    assert command.run(*first[1:]).returncode == 0
+    assert check_of(doctor(command)[1], "store")["status"] == "ok"
+
+
+def test_doctor_names_a_lock_that_is_held_and_its_holder(command: Command) -> None:
+    command.log_in()
+    with command.store.locked():
+        _, document = doctor(command)
+    lock = check_of(document, "lock")
+    assert lock["status"] == "failed"
+    if sys.platform == "linux":
+        assert f"process {os.getpid()} holds" in lock["detail"]
+
+
+def test_doctor_tells_that_the_sandbox_s_variables_are_still_set(command: Command) -> None:
+    token = command.log_in()
+    fields = {**token.to_dict(), "token_url": "https://api.aries.com/v1/oauth2/token"}
+    command.store.save(Token.from_dict(fields))
+    _, document = doctor(command)
+    assert check_of(document, "token")["status"] == "failed"
+    assert "unset $ARIES_TOKEN_URL" in check_of(document, "token")["cure"]
+
+
+@pytest.mark.parametrize(
+    "name, value", [("ARIES_TOKEN_URL", "ftp://x"), ("ARIES_PKCE", "maybe"), ("ARIES_STORE_URL", "nonsense://")]
+)
+def test_doctor_tells_what_is_wrong_with_a_variable(command: Command, name: str, value: str) -> None:
+    code, document = doctor(command, **{name: value})
+    assert code in (1, 3)
+    assert any(f"${name}" in check["detail"] for check in document["checks"] if check["status"] == "failed")
+
+
+def test_doctor_online_sends_one_request_without_a_token(command: Command) -> None:
+    command.log_in()
+    _, document = doctor(command, "--online")
+    assert check_of(document, "online")["status"] == "ok"
+    assert check_of(document, "clock")["status"] in ("ok", "warning")
+    assert command.aries.token_requests == ()
+    assert not any(request.fingerprint for request in command.aries.api_requests)
+    _, document = doctor(command, "--online", ARIES_API_ORIGINS="http://127.0.0.1:1")
+    assert check_of(document, "online")["status"] == "failed"
+
+
+def test_doctor_for_people_is_a_line_a_check_with_a_mark_and_the_cure(command: Command) -> None:
+    done = command.run("doctor")
+    assert done.returncode == 3
+    assert re.search(r"^failed   token: .*To mend it: run: aries-auth login", done.stdout, re.MULTILINE)
+    assert re.search(r"^ok       lock: ", done.stdout, re.MULTILINE)
+
+
+# The cron job
+
+
+CRON = """
+import sys, time
+real, offset = time.time, float(sys.argv[1])
+time.time = lambda: real() + offset
+import requests
+from aries_auth import AriesAuth
+auth = AriesAuth(token_url=sys.argv[2] + "/v1/oauth2/token", api_origins=[sys.argv[2]])
+print(requests.get(sys.argv[2] + "/v1/users/me", auth=auth, timeout=20).status_code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_24_hours_of_a_cron_job_every_15_minutes_after_one_login_with_an_empty_environment(tmp_path: Path) -> None:
+    import time
+
+    from aries_auth.settings import saved_secret
+    from aries_auth.token import Secret
+
+    passed = [0.0]
+    with AriesSandbox(clock=lambda: time.time() + passed[0]) as aries:
+        store = FileTokenStore(tmp_path / ".local" / "share" / "aries-auth" / "default.json")
+        store.save(aries.issue_token())
+        saved_secret.save(store, aries.client_id, Secret(aries.client_secret), "file")
+        root = str(Path(__file__).parent.parent)
+        cron = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}  # what cron itself sets
+        answers: list[str] = []
+        for _ in range(96):
+            passed[0] += 900.0
+            done = subprocess.run(
+                [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n{CRON}", str(passed[0]), aries.url],
+                env=cron,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            answers.append(done.stdout.strip() or done.stderr[-500:])
+    assert answers == ["200"] * 96
+    assert aries.refresh_count >= 23
+    assert aries.reused_refresh_tokens == 0
