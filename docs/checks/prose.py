@@ -51,7 +51,7 @@ def pages() -> list[Path]:
     """What is held to the rules."""
     return [
         *sorted((ROOT / "docs").glob("*.md")),
-        *(ROOT / name for name in ("CONTRIBUTING.md",) if (ROOT / name).exists()),
+        *(ROOT / name for name in ("CONTRIBUTING.md", "README.md") if (ROOT / name).exists()),
     ]
 
 
