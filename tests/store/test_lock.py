@@ -61,12 +61,14 @@ def test_the_lock_file_stays_when_the_lock_is_released(path: Path) -> None:
         assert path.stat().st_ino == before
 
 
+@pytest.mark.posix("permission bits")
 @pytest.mark.parametrize("bits", [0, 0o022, 0o777])
 def test_the_lock_file_is_0600_from_creation_on_whatever_the_umask(path: Path, bits: int) -> None:
     with umask(bits), exclusive_lock(str(path), 1):
         assert mode_of(path) == 0o600
 
 
+@pytest.mark.posix("permission bits")
 def test_a_lock_file_that_is_there_keeps_its_mode(path: Path) -> None:
     path.touch()
     path.chmod(0o640)
@@ -83,12 +85,14 @@ def test_no_descriptor_is_left(path: Path) -> None:
     assert not [file for file in lock_module._open_files if not file.closed]
 
 
+@pytest.mark.posix("flock")
 def test_no_program_that_is_started_inherits_it(path: Path) -> None:
     with exclusive_lock(str(path), 1):
         held = [file for file in lock_module._open_files if not file.closed]
         assert [os.get_inheritable(file.fileno()) for file in held] == [False]
 
 
+@pytest.mark.posix("flock")
 def test_who_has_a_copy_of_its_descriptor_does_not_keep_it(path: Path) -> None:
     with exclusive_lock(str(path), 1):
         (held,) = [file for file in lock_module._open_files if not file.closed]
@@ -97,6 +101,7 @@ def test_who_has_a_copy_of_its_descriptor_does_not_keep_it(path: Path) -> None:
     os.close(copy)
 
 
+@pytest.mark.posix("flock")
 def test_a_descriptor_that_cannot_be_closed_changes_no_message(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(io.FileIO):
         def close(self) -> None:
@@ -198,6 +203,7 @@ def test_ours_excludes_an_outside_filelock(path: Path) -> None:
 # What may stand under its name
 
 
+@pytest.mark.posix("symbolic links without a privilege")
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_symlink_planted_at_the_locks_name_is_refused_and_not_followed(path: Path, exists: bool) -> None:
     victim = path.with_name("victim")
@@ -210,6 +216,7 @@ def test_a_symlink_planted_at_the_locks_name_is_refused_and_not_followed(path: P
     assert not exists or victim.read_text() == "keep"
 
 
+@pytest.mark.posix("link counts")
 def test_a_hard_link_planted_at_the_locks_name_is_refused_and_not_touched(path: Path) -> None:
     victim = path.with_name("victim")
     victim.write_text("keep")
@@ -226,6 +233,7 @@ def test_a_directory_at_the_locks_name_is_refused(path: Path) -> None:
         pass
 
 
+@pytest.mark.posix("named pipes in folders")
 def test_a_fifo_at_the_locks_name_is_refused_without_waiting(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(StoreError, match="no regular file"), exclusive_lock(str(path), 0):
@@ -256,6 +264,7 @@ def test_what_somebody_else_planted_in_a_world_writable_folder_is_refused(open_f
     as_ordinary_user(try_it)
 
 
+@pytest.mark.posix("permission bits")
 def test_a_lock_file_that_may_not_be_opened_is_a_store_error(open_folder: Path) -> None:
     def try_it() -> None:
         path = open_folder / "t.json.lock"
@@ -380,6 +389,7 @@ def test_a_lock_file_unlinked_while_it_is_opened_is_opened_again(path: Path, mon
     assert descriptors() == before
 
 
+@pytest.mark.posix("fchmod")
 @pytest.mark.parametrize("call", ["fstat", "fchmod"])
 def test_a_lock_file_whose_state_is_not_to_be_had_is_a_store_error(
     path: Path, call: str, monkeypatch: pytest.MonkeyPatch
