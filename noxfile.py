@@ -292,3 +292,29 @@ def bench_smoke(session: nox.Session) -> None:
     """Each benchmark once, quickly: that it runs and every contender answers, not how fast."""
     session.install("-e", f".[{ALL_EXTRAS}]", *_groups("bench"))
     session.run("python", "-m", "benchmarks", "--smoke", "--json", f"{session.create_tmp()}/benchmarks.json")
+
+
+@nox.session
+def prose(session: nox.Session) -> None:
+    """The English of the docs, by the rules of docs/checks/prose.py; offline."""
+    session.run("python", "docs/checks/prose.py", *session.posargs)
+
+
+@nox.session(python="3.13")
+def docs_site(session: nox.Session) -> None:
+    """The built site: links within it, accessibility (axe in Chromium), weight, and pictures to look at.
+
+    `nox -s docs_site -- --out pictures` keeps the pictures: each page at 400, 800 and 1400 px, light and dark.
+    """
+    session.install("-e", f".[{ALL_EXTRAS}]", *_groups("docs"), "selenium>=4.20")
+    out = _out(session)
+    site = out / "site"
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-q", "-b", "html", "docs", str(site))
+    # Sphinx' linkcheck for the files in the repository, ours for the anchors and files of the built pages.
+    local = ("-D", "linkcheck_ignore=https?://.*", "-D", "nb_execution_mode=off")
+    session.run("sphinx-build", "-q", "-b", "linkcheck", *local, "docs", str(out / "links"))
+    session.run("python", "docs/checks/links.py", str(site))
+    npm = Path(session.create_tmp()) / "npm"
+    session.run("npm", "install", "--silent", "--prefix", str(npm), "axe-core@4", external=True)
+    axe = str(npm / "node_modules/axe-core/axe.min.js")
+    session.run("python", "docs/checks/browser.py", str(site), "--axe", axe, "--pictures", str(out / "pictures"))

@@ -80,7 +80,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         InsecureTransportError: `token_url` or one of `api_origins` is plain http and no loopback address.
 
     A call raises `LoginRequired` when a person has to log in, `TokenRequestError` when there is no living token and
-    none can be had now, `StoreError` and `ConfigurationError` as they say (DESIGN section 3).
+    none can be had now, `StoreError` and `ConfigurationError` as they say (docs/architecture.md, "Failure").
     """
 
     __module__ = "aries_auth"

@@ -1,7 +1,8 @@
 """The floors, hand-written: the least code that authorizes at all, and the least that keeps the contract.
 
-*static* sets a header. *contract* does what DESIGN section 3 asks of a request with a living token, and nothing else:
-is the origin one of ours, one clock read, the header, and a look at the answer for a 401. Neither can refresh.
+*static* sets a header. *contract* does what docs/architecture.md, "Attach" and "Refresh ahead" ask of a request with a
+living token, and nothing else: is the origin one of ours, one clock read, the header, and a look at the answer for a
+401. Neither can refresh.
 """
 
 from __future__ import annotations

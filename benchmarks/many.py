@@ -203,8 +203,8 @@ def due(size: Size) -> Result:
         "starts it takes some 0.3 s here."
     )
     result.notes.append(
-        f"DESIGN section 7 admits 32 threads; one of them ends requests in time, so {_AT_ONCE} at once: the limit is "
-        f"{_AT_ONCE / delay:.0f} a second, less what the interpreter needs."
+        f'32 threads at most (docs/architecture.md, "Threads"); one ends requests in time, so {_AT_ONCE} at once: the '
+        f"limit is {_AT_ONCE / delay:.0f} a second, less what the interpreter needs."
     )
     result.answered["aries-auth"] = counts["refreshes"] == len(grants)
     return result

@@ -23,7 +23,7 @@ def attach_requests(size: Size) -> Result:
 def attach_httpx(size: Size) -> Result:
     result = _measure("attach-httpx", "Attach, httpx: the flow of one 200, sync", [STATIC, CONTRACT], size)
     result.bars = [_bar(result, CONTRACT, 1.1), _bar(result, STATIC, 1.3)]
-    result.notes.append("Authlib's httpx client is built on httpx2 where that is installed.")
+    result.notes.append("Authlib's httpx client is built on httpx2 if that is installed.")
     result.notes.append("finance-dev authorizes in a hook of its own; that hook is what is timed.")
     return result
 
@@ -31,6 +31,18 @@ def attach_httpx(size: Size) -> Result:
 def attach_httpx_async(size: Size) -> Result:
     result = _measure("attach-httpx-async", "Attach, httpx: the flow of one 200, async", [STATIC, CONTRACT], size)
     result.bars = [_bar(result, CONTRACT, 1.1), _bar(result, STATIC, 1.3)]
+    return result
+
+
+def attach_niquests(size: Size) -> Result:
+    result = _measure("attach-niquests", "Attach, niquests: `session.prepare_request`", [STATIC], size, divide=5)
+    result.bars = [_bar(result, STATIC, 1.3)]
+    return result
+
+
+def attach_aiohttp(size: Size) -> Result:
+    result = _measure("attach-aiohttp", "Attach, aiohttp: `session.get` but for the network", [STATIC], size, divide=5)
+    result.bars = [_bar(result, STATIC, 1.3)]
     return result
 
 

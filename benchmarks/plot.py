@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -40,3 +41,18 @@ def draw(raw: Mapping[str, Any], path: Path) -> None:
     axes.legend(loc="upper right", frameon=False, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
+    path.write_text(slim(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def slim(svg: str) -> str:
+    """The same picture in a quarter of the bytes: a tenth of a point is enough, and dots are one path of round ends."""
+    lines = re.sub(r"\s*\n\s*", "\n", svg).split("\n")
+    svg = "\n".join(line if "scale(" in line else re.sub(r"(\d+\.\d)\d+", r"\1", line) for line in lines)
+    return re.sub(r"<g (clip-path=[^>]*)>\n((?:<use [^>]*>\n)+)</g>", _dots, svg)
+
+
+def _dots(group: re.Match[str]) -> str:
+    colour = re.findall(r"fill: (#\w+)", group[2])[0]
+    path = "".join(f"M{x} {y}h0" for x, y in re.findall(r'x="([^"]+)" y="([^"]+)"', group[2]))
+    style = f"fill: none; stroke: {colour}; stroke-width: 1.8; stroke-linecap: round"
+    return f'<path d="{path}" {group[1]} style="{style}"/>'

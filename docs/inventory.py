@@ -10,6 +10,13 @@ from pathlib import Path
 
 REQUESTS = {"requests.sessions.Session": "api/#requests.Session"}
 HTTPX = {"httpx.Client": "api/#client"}
+PYTHON = {"os.PathLike": "library/os.html#os.PathLike"}
+SQLALCHEMY = {
+    "sqlalchemy.engine.base.Engine": "core/connections.html#sqlalchemy.engine.Engine",
+    "sqlalchemy.engine.url.URL": "core/engines.html#sqlalchemy.engine.URL",
+}
+# What signatures mention, and no documentation that we can link to has.
+NOWHERE = [("py:class", r"aries_auth\.(store|sql)\..*(Entry|LockedFile)"), ("py:class", "Body|Mapping\\[str")]
 
 
 def write(path: Path, project: str, places: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Nothing is lost", and section 7, "Store": a save that fails, and what becomes of its token."""
+"""docs/architecture.md, "Nothing is lost" and "Store": a save that fails, and its token."""
 
 from __future__ import annotations
 

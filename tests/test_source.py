@@ -1,4 +1,4 @@
-"""DESIGN section 7, "Newer": which of two tokens counts, and what a store that changes under us means."""
+"""docs/architecture.md, "Newer": which of two tokens counts, and what a store that changes under us means."""
 
 from __future__ import annotations
 

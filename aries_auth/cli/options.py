@@ -36,7 +36,7 @@ class Grant(NamedTuple):
 
 
 def find_grant(profile: str | None, store: str | None) -> Grant:
-    """The grant that the options mean, else the environment.
+    """The grant that the options mean, else the environment (docs/architecture.md, "Environment").
 
     Raises:
         ConfigurationError: a name, URL or key is none, or what it needs is not installed.

@@ -38,7 +38,7 @@ PROXY_LOGIN = (
     "token_client); characters such as #, / and % have to be percent-encoded there."
 )
 
-# DESIGN section 7, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
+# docs/architecture.md, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
 _OTHER_CAUSES = frozenset({
     "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
     "validation", "rate_limit", "internal",
@@ -147,7 +147,7 @@ def _body(grant_type: str, credentials: Credentials, **grant: str) -> dict[str, 
 
 
 def parse_callback(response: Secret, *, redirect_uri: str, state: str) -> Secret:
-    """The authorization code of a callback, after every check that DESIGN section 2 names.
+    """The authorization code of a callback, after every check of docs/architecture.md, "The callback".
 
     The state is looked at before everything else: without it, nothing in the callback is from Aries.
 
@@ -319,8 +319,8 @@ def unusable_type(token: Token, url: str) -> TokenRequestError | None:
     if is_bearer(token):
         return None
     return TokenRequestError(
-        f"{url} answered with a token of the type {printable(token.token_type)}. It was saved, but only Bearer tokens "
-        "can be sent to the API. Ask Aries' support."
+        f"{url} answered with a token of the type {printable(token.token_type)}, and only Bearer tokens can be sent to "
+        "the API. If there is a store, the grant was saved there. Ask Aries' support why."
     )
 
 

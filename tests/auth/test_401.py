@@ -1,4 +1,4 @@
-"""DESIGN section 3 and section 7, "401": resend once with a newer token, or hand the 401 back."""
+"""docs/architecture.md, "401": resend once with a newer token, or hand the 401 back."""
 
 from __future__ import annotations
 

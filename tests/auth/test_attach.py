@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Attach", and section 7, "Origins": where the token goes, and where it never goes."""
+"""docs/architecture.md, "Attach" and "Origins": where the token goes, and where it never goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Failure", and what section 7 adds: what goes wrong, as which error, and what is remembered."""
+"""docs/architecture.md, "Failure": what goes wrong, as which error, and what is remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Logging": one logger, levels that mean something, and never a secret."""
+"""docs/architecture.md, "Logging": one logger, levels that mean something, and never a secret."""
 
 from __future__ import annotations
 

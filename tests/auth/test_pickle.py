@@ -1,4 +1,4 @@
-"""DESIGN section 2: it pickles and deep-copies; configuration travels, locks and tokens do not. And its repr."""
+"""docs/architecture.md, "Copies": configuration travels, locks and tokens do not. And its repr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Refresh ahead": use the token, use it and refresh in the background, or wait."""
+"""docs/architecture.md, "Refresh ahead": use the token, use it and refresh in the background, or wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN section 3, "Single flight": one token request for one expired token, whoever shares the store."""
+"""docs/architecture.md, "Single flight": one request for one expired token, whoever shares the store."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ class Backend:
     def _arguments(self, port: int | None) -> list[str]:
         if self.name == "fastapi":
             return ["-m", "uvicorn", "fastapi_app:app", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
-        return ["-m", "waitress", f"--listen=127.0.0.1:{port}", "flask_app:app"]
+        return ["-m", "waitress", f"--listen=127.0.0.1:{port}", f"{self.name}_app:app"]
 
     def wait(self) -> None:
         """Until it answers."""
@@ -241,11 +241,11 @@ class Backend:
 
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Backend]]:
-    """Both, started together. Their host is not the sandbox's, so that the callback comes from another site."""
-    need("fastapi", "itsdangerous", "python_multipart", "uvicorn", "flask", "waitress")
+    """All, started together. Their host is not the sandbox's, so that the callback comes from another site."""
+    need("fastapi", "itsdangerous", "python_multipart", "uvicorn", "flask", "django", "waitress")
     started: dict[str, Backend] = {}
     try:
-        for name in ("fastapi", "flask"):
+        for name in ("fastapi", "flask", "django"):
             aries = AriesSandbox(redirect_uris=[f"http://localhost:{quiet_port()}/callback"]).start()
             started[name] = Backend(name, aries, tmp_path_factory.mktemp(name))
         for backend in started.values():
@@ -257,7 +257,7 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bac
             backend.aries.stop()
 
 
-@pytest.fixture(params=["fastapi", "flask"])
+@pytest.fixture(params=["fastapi", "flask", "django"])
 def backend(backends: dict[str, Backend], request: pytest.FixtureRequest) -> Backend:
     found = backends[request.param]
     found.reset()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,8 @@ class Page:
         psycopg = url.replace("postgresql:", "postgresql+psycopg:")
         ours = {"https://api.aries.com": aries.api_url}
         for role in ("aries", "admin"):
-            ours[f"postgresql://{role}@db.example/prod"] = url
-            ours[f"postgresql+psycopg://{role}@db.example/prod"] = psycopg
+            ours[f"postgresql://{role}@db.example/prod?sslmode=verify-full"] = url
+            ours[f"postgresql+psycopg://{role}@db.example/prod?sslmode=verify-full"] = psycopg
         text = PAGE.read_text(encoding="utf-8")
         for theirs, mine in ours.items():
             text = text.replace(theirs, mine)
@@ -83,7 +84,7 @@ def test_every_block_is_run_by_a_test_here(page):
     named = {path.name for path in page.folder.glob("*.py")}
     assert named == ran
     assert len(page.of("python")) == len(named) + 2
-    assert (len(page.of("sql")), len(page.of("bash"))) == (2, 4)
+    assert (len(page.of("sql")), len(page.of("bash"))) == (4, 4)
     assert {language for language, _ in page.blocks} == {"python", "sql", "bash"}
 
 
@@ -102,10 +103,34 @@ def test_the_table_made_by_hand_is_the_one_that_is_made(page, cluster, postgresq
     cluster.execute("DROP TABLE aries_tokens", database="tests")
     cluster.execute("DROP ROLE IF EXISTS aries_worker", database="tests")
     cluster.execute("CREATE ROLE aries_worker", database="tests")
-    for code in page.of("sql"):
+    for code in page.of("sql")[:2]:
         cluster.execute(code, database="tests")
     assert cluster.execute(described, database="tests") == made
     assert len(made) == 4
+
+
+def test_the_table_of_sqlite_serves_a_store(tmp_path, aries):
+    (statement,) = (code for language, code in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if "FLOAT" in code)
+    path = tmp_path / "aries.db"
+    path.touch(0o600)
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    store, token = SQLTokenStore(f"sqlite:///{path}", "user:7"), aries.issue_token()
+    store.save(token)
+    assert store.load() == token
+
+
+def test_the_table_of_mysql_is_the_one_that_is_made():
+    from sqlalchemy.dialects import mysql
+    from sqlalchemy.schema import CreateTable
+
+    from aries_auth.sql.table import GrantTable
+
+    (statement,) = (code for language, code in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if "utf8mb4" in code)
+    made = str(CreateTable(GrantTable("aries_tokens")._table).compile(dialect=mysql.dialect()))
+    for column in ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL", "TEXT NOT NULL", "DATETIME NOT NULL DEFAULT"):
+        assert column in made
+        assert column in statement
 
 
 def test_install_login_and_status(page, aries, postgresql):

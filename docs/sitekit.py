@@ -1,0 +1,169 @@
+"""What the site has beyond Sphinx: pictures that follow its theme, dates of last changes, signatures, llms.txt."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Iterator
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+HERE = Path(__file__).parent
+# Since when, where that is not the first release.
+SINCE: dict[str, str] = {}
+FIRST_RELEASE = "0.1"
+# What signatures call by a name of our own.
+ALIASES = {"ClientSecret": "str | Callable[[], str] | None"}
+_CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
+
+# HTML of the theme, and what axe wants in its place.
+MENDED = (
+    (r'role="heading"(?! aria-level)', 'role="heading" aria-level="2"'),
+    (r'<aside class="sidebar-drawer"', '<aside class="sidebar-drawer" aria-label="All pages"'),
+    (r'<aside class="toc-drawer', '<aside aria-label="This page" class="toc-drawer'),
+    (r'<div class="content-icon-container"', '<div class="content-icon-container" role="navigation" aria-label="Page"'),
+    (r"<th></th>", "<td></td>"),  # pandas' corner
+    (r"<pre>", '<pre tabindex="0">'),
+    (r'<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    # A signature of several lines is a list without terms.
+    (r"(?<=</span>)\n\n<dl>\n(?=<dd><em class=\"sig-param)", '\n<span class="sig-list">'),
+    (r"<dd>(<em class=\"sig-param\".*?</em>,)</dd>", r'<span class="sig-line">\1</span>'),
+    (r"(<span class=\"sig-line\">.*</span>)\n</dl>\n", r"\1</span>\n"),
+    (
+        r'(?s)(<article role="main" id="furo-main-content">)(?=\s*<noscript>)',
+        r'\1<h1 class="visually-hidden">Search</h1>',
+    ),
+)
+
+
+class InlinePictures(SphinxPostTransform):
+    """Puts the SVG itself into an HTML page, so that it follows the page's light or dark mode and its text is found."""
+
+    default_priority = 5
+    formats = ("html",)
+
+    def run(self, **_kwargs: Any) -> None:
+        """Replace each image of a picture of ours."""
+        for image in list(self.document.findall(nodes.image)):
+            uri = str(image["uri"])
+            if uri.endswith(".svg") and "pictures/" in uri:
+                svg = (HERE / uri).read_text(encoding="utf-8")
+                image.replace_self(nodes.raw("", f'<div class="picture">{svg}</div>', format="html"))
+
+
+def last_change(app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """The date of a page's last commit."""
+    source = app.env.doc2path(pagename) if pagename in app.env.found_docs else None
+    if source is None:
+        return
+    git = ["git", "log", "-1", "--format=%cs", "--", Path(source).name]
+    try:
+        done = subprocess.run(git, cwd=HERE, capture_output=True, text=True, check=False)
+    except OSError:  # a copy without git
+        return
+    if done.stdout.strip():
+        context["last_updated"] = done.stdout.strip()
+
+
+def since(_app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Say of each public name since when it is there."""
+    if what in ("class", "exception", "function") or name in SINCE:
+        lines += ["", f".. versionadded:: {SINCE.get(name, FIRST_RELEASE)}", ""]
+
+
+def readable(
+    _app: Sphinx, _what: str, _name: str, obj: Any, _options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None] | None:
+    """Defaults as numbers in the place of the names of constants that nobody can look up."""
+    if signature is None:
+        return None
+    known = vars(__import__("sys").modules.get(_module_of(obj)) or object).copy()
+
+    def value(found: re.Match[str]) -> str:
+        constant = found[1] or found[2]
+        return repr(known[constant]) if isinstance(known.get(constant), (int, float, str)) else found[0]
+
+    said = _CONSTANT.sub(value, signature)
+    for alias, meaning in ALIASES.items():
+        said = re.sub(rf"\b{alias}\b", meaning, said)
+    return said, returns
+
+
+def _module_of(obj: Any) -> str:
+    function = getattr(obj, "__init__", obj) if isinstance(obj, type) else obj
+    return str(getattr(function, "__globals__", {}).get("__name__", getattr(obj, "__module__", "")))
+
+
+def only_what_it_needs(_app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Leave out style sheets and scripts that a page has no use for: they are more than half of its weight."""
+    has_cards = pagename == "index"
+    is_notebook = pagename == "notebook"
+    useless = [
+        part
+        for part, used in (("sphinx-design", has_cards), ("design-tabs", False), ("mystnb", is_notebook))
+        if not used
+    ]
+    for kind in ("css_files", "script_files"):
+        context[kind] = [one for one in context.get(kind, ()) if not any(part in str(one) for part in useless)]
+
+
+def accessible(app: Sphinx, error: Exception | None) -> None:
+    """What a screen reader or a keyboard needs and the theme's HTML lacks."""
+    if error is not None or app.builder.name != "html":
+        return
+    for path in Path(app.outdir).glob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        for pattern, better in MENDED:
+            html = re.sub(pattern, better, html)
+        path.write_text(html, encoding="utf-8")
+
+
+def llms(app: Sphinx, error: Exception | None) -> None:
+    """llms.txt: each page with a line about it, for programs that read; its source stands beside it as text."""
+    if error is not None or app.builder.name != "html":
+        return
+    base = app.config.html_baseurl.rstrip("/")
+    out = [f"# {app.config.project}", "", f"> {app.config.description}", ""]
+    for caption, names in _sections(app):
+        out += [f"## {caption}", ""]
+        out += [f"- [{_title(app, name)}]({base}/{_source(app, name)}): {_about(app, name)}" for name in names]
+        out.append("")
+    (Path(app.outdir) / "llms.txt").write_text("\n".join(out), encoding="utf-8")
+
+
+def _sections(app: Sphinx) -> Iterator[tuple[str, list[str]]]:
+    for tree in app.env.get_doctree(app.config.root_doc).findall(addnodes.toctree):
+        yield tree.get("caption") or "Pages", [str(name) for name in tree["includefiles"]]
+
+
+def _title(app: Sphinx, name: str) -> str:
+    return app.env.titles[name].astext()
+
+
+def _source(app: Sphinx, name: str) -> str:
+    return f"_sources/{Path(app.env.doc2path(name)).name}.txt"
+
+
+def _about(app: Sphinx, name: str) -> str:
+    for paragraph in app.env.get_doctree(name).findall(nodes.paragraph):
+        said = " ".join(paragraph.astext().split())
+        if said:
+            return re.split(r"(?<=[.:?])\s", said)[0]
+    return _title(app, name)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect all of it."""
+    app.add_config_value("description", "", "env", str)
+    app.add_post_transform(InlinePictures)
+    app.connect("html-page-context", last_change)
+    app.connect("html-page-context", only_what_it_needs, priority=900)
+    app.connect("autodoc-process-docstring", since)
+    app.connect("autodoc-process-signature", readable)
+    app.connect("build-finished", llms)
+    app.connect("build-finished", accessible)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,104 @@
+"""Programs of the docs that run alone: those of other HTTP libraries, and the pipeline of processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aries_auth import FileTokenStore
+from aries_auth.testing import AriesSandbox
+from tests.cli_process import clean_environment
+from tests.conftest import EXPIRED, ROOT, in_threads
+from tests.ecosystem.pages import block
+
+OLD = 100.0  # seconds: too old to be young
+
+
+class Reader:
+    """Somebody who is logged in, and pastes a program of a page into a file."""
+
+    def __init__(self, aries: AriesSandbox, folder: Path) -> None:
+        self.aries, self.folder = aries, folder
+        self.store = FileTokenStore(folder / "token.json")
+        self.environ = clean_environment(
+            folder, **aries.environ, ARIES_TOKEN_FILE=str(folder / "token.json"), PYTHONPATH=str(ROOT)
+        )
+
+    def runs(self, page: str, having: str) -> str:
+        """What the program prints that has this text."""
+        program = self.folder / "program.py"
+        text = block(page, "python", having).replace("https://api.aries.com", self.aries.api_url)
+        program.write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, str(program)],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def reader(aries_sandbox: AriesSandbox, tmp_path: Path) -> Reader:
+    reader = Reader(aries_sandbox, tmp_path)
+    reader.store.save(aries_sandbox.issue_token(age=OLD))
+    return reader
+
+
+def need(*modules: str) -> None:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+def test_aiohttp(reader: Reader) -> None:
+    need("aiohttp", "aries_auth.integrations.aiohttp")
+    if tuple(map(int, __import__("aiohttp").__version__.split(".")[:2])) < (3, 12):
+        pytest.skip("needs aiohttp 3.12")
+    reader.aries.revoke_access_tokens()
+    assert reader.runs("other-libraries", "import aiohttp") == "Sandbox User\n"
+    assert reader.aries.refresh_count == 1
+
+
+def test_niquests(reader: Reader) -> None:
+    need("niquests")
+    reader.aries.revoke_access_tokens()
+    assert reader.runs("other-libraries", "import niquests") == "Sandbox User\n"
+    assert reader.aries.refresh_count == 1
+
+
+def test_dlt(reader: Reader) -> None:
+    need("dlt", "duckdb")
+    reader.environ.update({"DLT_DATA_DIR": str(reader.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"})
+    reader.store.save(reader.aries.issue_token(age=EXPIRED))
+    assert reader.runs("other-libraries", "import dlt").splitlines()[-1] == "loaded me accounts"
+    assert reader.aries.refresh_count == 1
+
+
+def test_20_threads_of_the_header_recipe_that_are_refused_at_once_make_one_refresh(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ARIES_TOKEN_FILE", *reader.aries.environ):
+        monkeypatch.setenv(name, reader.environ[name])
+    text = block("other-libraries", "python", "import urllib3").replace("https://api.aries.com", reader.aries.api_url)
+    module: dict[str, Any] = {}
+    exec(text, module)
+    reader.aries.revoke_access_tokens()
+    url = f"{reader.aries.api_url}/v1/users/me"
+    assert in_threads(20, lambda: module["get"](url).status) == [200] * 20
+    assert reader.aries.refresh_count == 1
+
+
+def test_the_pipeline_of_the_tutorial_makes_one_refresh(reader: Reader) -> None:
+    said = reader.runs("first-pipeline", "# one_refresh.py")
+    assert said.startswith("40 calls from ")
+    assert said.endswith(", 1 refresh\n")
