@@ -173,7 +173,7 @@ def test_a_callback_that_denies_with_a_hostile_text_is_escaped(command: Command)
 @pytest.mark.parametrize("name", ["status", "token", "status --json", "doctor", "--help", "--version"])
 def test_a_full_device_is_one_line_and_exit_1(command: Command, name: str) -> None:
     command.log_in()
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*PROGRAM, *name.split()],
             env=command.environ({}),
@@ -333,22 +333,21 @@ HOLD = "import sys, time\nfrom aries_auth import FileTokenStore\nwith FileTokenS
 @pytest.mark.parametrize("name", ["logout", "refresh", "login"])
 def test_what_is_waited_for_is_said_after_two_seconds_with_its_holder(command: Command, name: str) -> None:
     command.log_in()
-    holder = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", HOLD + "    print('held', flush=True)\n    sys.stdin.read()", command.store.path],
         env=command.environ({}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdin is not None
-    holder.stdout.readline()
-    process = command.start(name, *(["--scope", "user:information", "--timeout", "0.1"] if name == "login" else []))
-    assert process.stderr is not None
-    said = process.stderr.readline()
-    holder.stdin.close()
-    holder.wait(10)
-    process.communicate(timeout=30)
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        holder.stdout.readline()
+        process = command.start(name, *(["--scope", "user:information", "--timeout", "0.1"] if name == "login" else []))
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        holder.stdin.close()
+        process.communicate(timeout=30)
     assert "aiting" in said
     assert command.store.path in said
     if sys.platform == "linux":

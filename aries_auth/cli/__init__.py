@@ -53,7 +53,7 @@ class Program(click.Group):
                 say("interrupted")
                 code = INTERRUPTED
             except SystemExit:
-                if type(sys.stdout).__name__ != "PacifyFlushWrapper":
+                if "PacifyFlush" not in type(sys.stdout).__name__:
                     raise
                 # click has met a closed pipe and said nothing.
                 code = _unwritten(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))

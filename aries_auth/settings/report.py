@@ -21,7 +21,7 @@ class Report(NamedTuple):
 
     profile: str | None
     store: str
-    login_command: str
+    choice: StoreChoice | None
     token: Token | None
     secret: SecretState
     now: float
@@ -51,6 +51,11 @@ class Report(NamedTuple):
     def serves(self) -> bool:
         """Whether calls work: the access token lives, or it can be refreshed and the secret is found."""
         return self.access_token_valid or (self.refresh_token_valid and self.secret.where is not None)
+
+    @property
+    def login_command(self) -> str:
+        """What a person has to run to log in again."""
+        return "aries-auth login" if self.choice is None else login_command(self.choice.profile, self.choice.store)
 
     def document(self) -> dict[str, Any]:
         """For scripts; times in Unix seconds."""
@@ -106,8 +111,7 @@ def report_of(
     """`report` of a token that was loaded before."""
     client_id = (token and token.client_id) or variable("ARIES_CLIENT_ID")
     state = (secret or SecretSource(None)).state(client_id, choice.store)
-    command = login_command(choice.profile, choice.store)
-    return Report(choice.profile, store_name(choice.store), command, token, state, time.time() if now is None else now)
+    return Report(choice.profile, store_name(choice.store), choice, token, state, time.time() if now is None else now)
 
 
 def lifetimes(token: Token, now: float) -> str:
@@ -158,7 +162,7 @@ def _rows(
     rows: list[tuple[str, str]] = []
     fault = None
     # The keyring is not asked for a display: it might ask the person for its password.
-    shown = Report(None, "", "", token, SecretState(None), now)
+    shown = Report(None, "", None, token, SecretState(None), now)
     try:
         choice = choose_store(profile, store)
         rows.append(("profile", choice.profile) if choice.profile else ("store", store_name(choice.store)))
