@@ -433,7 +433,9 @@ def processor_time(environment: dict[str, str], *arguments: str) -> float:
 @pytest.mark.parametrize("args", [["token"], ["status", "--json"]])
 def test_it_costs_at_most_half_more_than_importing_click(command: Command, args: list[str]) -> None:
     command.log_in()
-    environment = {name: value for name, value in command.environ({}).items() if not name.startswith("COV")}
+    dropped = ("COV", "PYTHONDONTWRITE")  # compiled once, as an installed package is
+    environment = {name: value for name, value in command.environ({}).items() if not name.startswith(dropped)}
+    environment["PYTHONPYCACHEPREFIX"] = str(command.home / "compiled")
     best = {"click": 9.0, "ours": 9.0}
     for attempt in range(60):  # the best of many: what else this machine does is none of ours
         best["click"] = min(best["click"], processor_time(environment, "-c", "import click"))
