@@ -25,6 +25,11 @@ def lock_holder(path: str) -> int | None:
     return None
 
 
+def tells_holders(store: TokenStore) -> bool:
+    """Whether the system tells who holds a store's lock."""
+    return isinstance(getattr(store, "path", None), str) and Path("/proc/locks").exists()
+
+
 def holder_text(store: TokenStore) -> str:
     """Who else holds a store's lock, as the end of a sentence; "" if that is not known."""
     path = getattr(store, "path", None)
