@@ -1,4 +1,4 @@
-"""``aries-auth rekey``: encrypts stored tokens, or moves them to the newest key."""
+"""``aries-auth rekey``: moves stored tokens to the newest key, or encrypts plain ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ if TYPE_CHECKING:
         'export ARIES_STORE_KEY="NEW,OLD"',
         "aries-auth rekey",
         "aries-auth rekey --all       every profile of the database or folder",
+        "aries-auth rekey --encrypt-plain",
     ),
 )
 @grant_options
 @click.option("--all", "every", is_flag=True, help="Every profile of the database, or of the default folder.")
-def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
-    """Encrypt the stored token, or move it to the newest key.
+@click.option(
+    "--encrypt-plain",
+    is_flag=True,
+    help="Also take a token that is not encrypted. Only if nobody else can have put it there: afterwards it looks "
+    "genuine.",
+)
+def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain: bool) -> None:
+    """Move the stored token to the newest key, or encrypt it with --encrypt-plain.
 
     The keys are Fernet's, in $ARIES_STORE_KEY or the file that $ARIES_STORE_KEY_FILE names: separated by commas, the
     newest first. Give the old key along with the new one; once everything is moved, it can be left out.
     """
     from aries_auth.errors import ConfigurationError, StoreError  # noqa: PLC0415
+    from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415
     from aries_auth.settings.encryption import rekey as move  # noqa: PLC0415
     from aries_auth.settings.stores import choose_store, every_store  # noqa: PLC0415
@@ -41,7 +49,8 @@ def rekey(profile: str | None, store: str | None, *, every: bool) -> None:
     for found in every_store(store) if every else [choose_store(profile, store, urls=True)]:
         where = store_name(found.store)
         try:
-            token = move(cast("EncryptableStore", found.store), cipher)
+            token = move(cast("EncryptableStore", found.store), cipher, encrypt_plain=encrypt_plain)
+            saved_secret.rekey(found.store, cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 from typing import ContextManager, Protocol, TypeVar
 
-from aries_auth.errors import ConfigurationError, StoreError
+from aries_auth.errors import ConfigurationError
 from aries_auth.settings.secret_file import read_secret_file
 from aries_auth.settings.values import variable
 from aries_auth.store import Cipher, StoreEntry
+from aries_auth.store.document import Accept
 from aries_auth.token import Secret, Token
 
 _KEY, _KEY_FILE = "ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE"
 
 
 class EncryptableStore(Protocol):
-    """A store with a `cipher`, which its entries ask for whenever they read or write."""
+    """A store with a `cipher`, which says what it accepts besides what that has encrypted."""
 
     cipher: Cipher | None
+    accept: Accept
 
     def locked(self, timeout: float | None = None) -> ContextManager[StoreEntry]:
         """As in `TokenStore`."""
@@ -79,37 +81,26 @@ def _cipher_or_none(make: type[C], key: Secret) -> C | None:
         return None
 
 
-def rekey(store: EncryptableStore, cipher: Cipher) -> Token | None:
-    """Store the token anew under the cipher's newest key, whether it was plain or under one of its keys.
+def rekey(store: EncryptableStore, cipher: Cipher, *, encrypt_plain: bool = False) -> Token | None:
+    """Store the token anew under the cipher's newest key, bound to its row if it lies in a database.
 
     Args:
         store: a `FileTokenStore` or `SQLTokenStore`; its own cipher does not matter and stays as it is.
         cipher: knows every key that the token may be under, the newest first.
+        encrypt_plain: also take a token that is not encrypted. Whoever can write in the store can have planted it, and
+            afterwards it looks genuine.
 
     Returns:
-        The token, or None where none is stored.
+        The token, or None if none is stored.
 
     Raises:
-        StoreError: it is under another key or can't be read; it is left as it is.
+        StoreError: it is plain, under another key, another row's, or can't be read; it is left as it is.
     """
     working = copy.copy(store)
     working.cipher = cipher
+    working.accept = Accept.UNBOUND | Accept.PLAIN if encrypt_plain else Accept.UNBOUND
     with working.locked() as entry:
-        token = _load_either(working, entry)
-        working.cipher = cipher
+        token = entry.load()
         if token is not None:
             entry.save(token)
     return token
-
-
-def _load_either(store: EncryptableStore, entry: StoreEntry) -> Token | None:
-    try:
-        return entry.load()
-    except StoreError as exc:
-        encrypted = exc
-    try:
-        store.cipher = None
-        return entry.load()
-    except StoreError:
-        pass
-    raise encrypted

@@ -174,6 +174,13 @@ def _in_database(url: Secret, key: str, name: str) -> TokenStore:
     raise ConfigurationError(f"{name} can't be used: {fault}")
 
 
+def _path_or_none(name: str) -> str | None:
+    try:
+        return profile_path(name)
+    except ConfigurationError:  # no home, so no file is a profile's
+        return None
+
+
 def login_command(profile: str | None, store: TokenStore) -> str:
     """What a person has to run to log in again for this store; never a command that can't work."""
     if getattr(store, "cipher", None) is not None and not any(variable(name) for name in _KEYS):
@@ -193,7 +200,7 @@ def login_command(profile: str | None, store: TokenStore) -> str:
 def _command_for_file(profile: str | None, path: str) -> str:
     if variable(_URL) is None:
         for name in filter(None, (profile, variable(_PROFILE), "default")):
-            if _is_profile(name) and path == profile_path(name):
+            if _is_profile(name) and path == _path_or_none(name):
                 # Without the option, these two variables would lead elsewhere.
                 plain = name == "default" and not variable(_FILE) and not variable(_PROFILE)
                 return "aries-auth login" if plain else f"aries-auth login --profile {name}"

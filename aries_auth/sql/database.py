@@ -13,19 +13,19 @@ from sqlalchemy import exc as sqlalchemy_errors
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
 from aries_auth.errors import ConfigurationError, StoreError, printable
-from aries_auth.sql.fault import DatabaseFault, FaultKind, R, attempt, patiently
+from aries_auth.singleflight.clock import monotonic
+from aries_auth.sql.connecting import connecting_until, watch
+from aries_auth.sql.fault import PATIENCE, DatabaseFault, FaultKind, R, attempt, patiently
+from aries_auth.sql.sqlite_file import sqlite_fault
 from aries_auth.sql.table import GrantTable
+from aries_auth.sql.url import DIALECTS, USABLE, clear_text_fault, parse, shown
 from aries_auth.token import Secret
 
-_DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
-_USABLE = "it is for postgresql, mysql, mariadb and sqlite"
-_DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _PSYCOPG: dict[str, Any] = {
     # PgBouncer in transaction mode: a prepared statement would be another server connection's.
     "prepare_threshold": None,
     "application_name": "aries-auth",
     # A database host that is gone without a word must not hang a refresh: libpq waits minutes by itself.
-    "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -35,6 +35,8 @@ _PSYCOPG: dict[str, Any] = {
 # What a forked child must not use: the pools of these engines, and these connections, are its parent's.
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _held: set[Connection] = set()
+# The tables whose owner was found to be trusted.
+_trusted: weakref.WeakKeyDictionary[Engine, set[str]] = weakref.WeakKeyDictionary()
 
 
 class Database:
@@ -50,14 +52,15 @@ class Database:
             self._engine: Engine | None = _checked(engine_or_url)
             url = engine_or_url.url
         else:
-            parsed, fault = _parse(engine_or_url)
+            parsed, fault = parse(engine_or_url)
             if parsed is None:
                 raise ConfigurationError(fault)
             url = parsed
             self._url = Secret(url.render_as_string(hide_password=False))
             self._engine = None
+        self._file = url if url.get_backend_name() == "sqlite" else None
         self.backend = url.get_backend_name()
-        self.shown = _shown(url)
+        self.shown = shown(url)
         self._password = Secret(str(url.password or ""))
 
     @property
@@ -79,7 +82,11 @@ class Database:
     def connect(self) -> tuple[Connection | None, DatabaseFault | None]:
         """A connection, or what went wrong; waits for one of the pool as long as the pool says."""
         engine = self.engine
-        return attempt(engine.connect, self._password)
+        fault = sqlite_fault(self._file) if self._file is not None else ""
+        if fault:
+            return None, DatabaseFault(FaultKind.OTHER, fault)
+        with connecting_until(monotonic() + PATIENCE):
+            return attempt(engine.connect, self._password)
 
     def connect_at_once(self) -> tuple[Connection | None, DatabaseFault | None]:
         """The same, and does not wait for the pool."""
@@ -87,88 +94,81 @@ class Database:
             return None, DatabaseFault(FaultKind.EXHAUSTED, FaultKind.EXHAUSTED.value)
         return self.connect()
 
-    def ask(self, question: Callable[[Connection], R]) -> tuple[R | None, DatabaseFault | None]:
+    def ask(
+        self, question: Callable[[Connection], R], *, at_once: bool = False
+    ) -> tuple[R | None, DatabaseFault | None]:
         """What the question returned of a connection that is given back at once, or what went wrong."""
-        connection, trouble = self.connect()
+        connection, fault = self.connect_at_once() if at_once else self.connect()
         if connection is None:
-            return None, trouble
-        answer, trouble = attempt(lambda: question(connection))
-        give_back(connection, lost=trouble is not None and trouble.kind is FaultKind.LOST)
-        return answer, trouble
+            return None, fault
+        answer, fault = attempt(lambda: question(connection))
+        give_back(connection, lost=fault is not None and fault.kind is FaultKind.LOST)
+        return answer, fault
+
+    def check_owner(self, rows: GrantTable, *, at_once: bool = False) -> DatabaseFault | None:
+        """What keeps the table's owner from being trusted with every token in it; asked once per engine and table.
+
+        Whoever may make tables in a schema can make ours before us: the default of PostgreSQL up to 14 lets everybody.
+        """
+        trusted = _trusted.setdefault(self.engine, set())
+        if self.backend != "postgresql" or rows.name in trusted:
+            return None
+        owner, fault = self.ask(rows.untrusted_owner, at_once=at_once)
+        if fault is None and owner == "":
+            trusted.add(rows.name)
+        if fault is not None or not owner:
+            return fault
+        return DatabaseFault(
+            FaultKind.OTHER,
+            f"the table {rows.name} belongs to the role {printable(owner)}, who can read every token in it and is "
+            "neither yours, the database's owner nor a superuser. Have an administrator drop it and run "
+            "SQLTokenStore.create_table(engine); or, if you trust that role, grant it to yours",
+        )
 
     def create(self, rows: GrantTable, table: str) -> None:
-        """Make the table where it is missing.
+        """Make the table if it is missing.
 
         Raises:
             StoreError: the database refused.
         """
-        _, trouble = patiently(lambda: self.ask(rows.create))
-        if trouble is not None:
-            _, trouble = self.ask(rows.create)  # of two that make it at once, one fails; it finds it on a second look
-        if trouble is not None:
+        _, fault = patiently(lambda: self.ask(rows.create))
+        if fault is not None:
+            _, fault = self.ask(rows.create)  # of two that make it at once, one fails; it finds it on a second look
+        if fault is not None:
             raise StoreError(
-                f"The table {table} in {self.shown} is missing and can't be made: {trouble.text}. Have a role that may "
+                f"The table {table} in {self.shown} is missing and can't be made: {fault.text}. Have a role that may "
                 "make it run SQLTokenStore.create_table(engine), or the SQL in docs/several-hosts.md."
             )
-
-
-def _parse(given: Secret) -> tuple[URL | None, str]:
-    """The URL, or None and what is wrong with it: it is a tuple, whose password a printed frame would show."""
-    url, _ = attempt(lambda: make_url(given.reveal()))
-    if url is None:
-        return None, (
-            "The store's URL can't be read. It looks like postgresql://user:password@host:5432/database, and special "
-            "characters of the password have to be percent-encoded."
-        )
-    if url.get_backend_name() not in (*_DIALECTS, *_DRIVERS):
-        return None, f"A token store can't be kept in {printable(url.drivername)}: {_USABLE}."
-    if url.get_backend_name() == "sqlite" and (url.database or ":memory:") == ":memory:":
-        return None, "A token store in SQLite needs a file: a database in memory is one connection's alone."
-    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername)), ""
-
-
-def _shown(url: URL) -> str:
-    """The URL with its password hidden, and without its query, which can hold another."""
-    hidden = url.set(drivername=url.get_backend_name(), query={}, password="***" if url.password else None)
-    return printable(hidden.render_as_string(hide_password=True))
 
 
 @lru_cache(maxsize=64)
 def _engine_of(url: Secret) -> Engine:
     """An engine without a pool: an idle grant has no connection, and one is refreshed once an hour."""
     engine, fault = _make_engine(make_url(url.reveal()))
-    if engine is None:
+    fault = fault or clear_text_fault(make_url(url.reveal()))
+    if engine is None or fault:
         raise ConfigurationError(fault)
     return _checked(engine)
 
 
 def _make_engine(url: URL) -> tuple[Engine | None, str]:
-    if url.get_backend_name() == "sqlite":
-        _make_private(str(url.database))
     options = _PSYCOPG if url.get_driver_name() == "psycopg" else {}
     connect_args = {name: value for name, value in options.items() if name not in url.query}
-    engine, trouble = attempt(
+    engine, fault = attempt(
         lambda: create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=connect_args),
         Secret(str(url.password or "")),
     )
-    if trouble is None:
+    if fault is None:
         return engine, ""
     return None, (
-        f"There is no driver for {printable(url.drivername)} ({trouble.text}). Install one, for PostgreSQL with: "
+        f"There is no driver for {printable(url.drivername)} ({fault.text}). Install one, for PostgreSQL with: "
         'pip install "aries-auth[sql]"'
     )
 
 
-def _make_private(path: str) -> None:
-    """Create the file of a new SQLite database for its owner alone, since SQLite goes by the umask."""
-    if not path.startswith("file:"):
-        with suppress(OSError):  # there already, or what SQLite will say better
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
 def _checked(engine: Engine) -> Engine:
-    if engine.dialect.name not in _DIALECTS:
-        raise ConfigurationError(f"A token store can't be kept in {engine.dialect.name}: {_USABLE}.")
+    if engine.dialect.name not in DIALECTS:
+        raise ConfigurationError(f"A token store can't be kept in {engine.dialect.name}: {USABLE}.")
     if engine.dialect.is_async:
         raise ConfigurationError(
             "A token store works in threads of its own and can't use an async engine or driver. Give it the URL with a "
@@ -180,6 +180,7 @@ def _checked(engine: Engine) -> Engine:
             "holds a lock, others look."
         )
     _engines.add(engine)
+    watch(engine)
     return engine
 
 

@@ -15,13 +15,14 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from aries_auth.errors import printable
 from aries_auth.singleflight.clock import monotonic
+from aries_auth.sql.connecting import connecting_until
 from aries_auth.token import Secret
 
 R = TypeVar("R")
 
 
 class FaultKind(enum.Enum):
-    """What a trouble means for whoever met it."""
+    """What a fault means for whoever met it."""
 
     BUSY = "somebody else holds the row"
     EXHAUSTED = "every connection of the pool is in use"
@@ -39,7 +40,7 @@ class DatabaseFault:
     text: str
 
 
-# Seconds for which a lost connection is tried for again, where nothing is at stake but the wait: a server restarts.
+# Seconds for which a lost connection is tried for again, if nothing is at stake but the wait: a server restarts.
 PATIENCE = 5.0
 GOES_BY = (FaultKind.LOST, FaultKind.AGAIN)
 _FIRST_PAUSE = 0.02
@@ -67,13 +68,14 @@ def attempt(work: Callable[[], R], *secrets: Secret) -> tuple[R | None, Database
 
 
 def patiently(work: Callable[[], tuple[R | None, DatabaseFault | None]]) -> tuple[R | None, DatabaseFault | None]:
-    """Do work that spends nothing, again where a connection was lost: a pool keeps those to a server that is gone."""
+    """Do work that spends nothing, again if a connection was lost: a pool keeps those to a server that is gone."""
     deadline = monotonic() + PATIENCE
     pause = 0.0
     while True:
-        result, trouble = work()
-        if trouble is None or trouble.kind not in GOES_BY or monotonic() >= deadline:
-            return result, trouble
+        with connecting_until(deadline):
+            result, fault = work()
+        if fault is None or fault.kind not in GOES_BY or monotonic() >= deadline:
+            return result, fault
         time.sleep(pause)
         pause = longer_pause(pause)
 
@@ -94,7 +96,7 @@ def _kind(exc: Exception) -> FaultKind:
         said = str(exc.orig)  # before Python 3.11 there is nothing else to go by
         return FaultKind.BUSY if "locked" in said else FaultKind.MISSING if "no such table" in said else FaultKind.OTHER
     if isinstance(exc, (sqlalchemy_errors.OperationalError, sqlalchemy_errors.InterfaceError)):
-        # libpq tells no code where it could not connect. 08 and 57P: connection lost, server going or coming.
+        # libpq tells no code if it could not connect. 08 and 57P: connection lost, server going or coming.
         said = str(exc.orig)
         nameless = code is None and exc.statement is None and not any(words in said for words in _HOPELESS)
         return FaultKind.LOST if nameless or code in _LOST or str(code).startswith(("08", "57P0")) else FaultKind.OTHER

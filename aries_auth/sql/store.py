@@ -11,12 +11,14 @@ from sqlalchemy import URL, Engine
 
 from aries_auth.errors import ConfigurationError, LockTimeout, StoreError, printable
 from aries_auth.singleflight.clock import check_seconds, monotonic
+from aries_auth.sql.connecting import connecting_until
 from aries_auth.sql.database import Database
 from aries_auth.sql.entry import SQLEntry
 from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, longer_pause, patiently
+from aries_auth.sql.grant import Grant
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
-from aries_auth.store.document import Cipher, decode
+from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.token import Secret, Token
 
@@ -29,13 +31,18 @@ class SQLTokenStore:
     The lock is that of the row, taken by a transaction: the server frees it when a holder's connection ends, however
     it ends. The constructor does no I/O, and a store holds no connection but while it holds the lock.
 
+    A store made from a URL pickles. Its password and its `cipher` travel with it: a Fernet cipher takes its raw keys
+    along. Send such a pickle (or that of an `AriesAuth` with such a store) only where both may go; else make the store
+    where it is used.
+
     Args:
         engine_or_url: a synchronous SQLAlchemy engine, or a database URL, for which connections are made when they
-            are needed. ``postgresql://`` means psycopg 3. A store made from a URL pickles, password included.
+            are needed. ``postgresql://`` means psycopg 3. A URL of PostgreSQL on another host has to say ``sslmode=``.
         key: names the grant, e.g. a profile or the id of a user; up to 255 characters.
-        table: the table, with its schema before a dot where it has one. Made when it is first needed and missing.
-        cipher: encrypts what is stored; anything with ``encrypt(bytes)`` and ``decrypt(bytes)``.
-        lock_timeout: seconds to wait for the lock where a call names no time-out of its own.
+        table: the table, with its schema before a dot if it has one. Made when it is needed and missing.
+        cipher: encrypts what is stored, together with the key; anything with ``encrypt(bytes)`` and
+            ``decrypt(bytes)``.
+        lock_timeout: seconds to wait for the lock if a call names no time-out of its own.
 
     Raises:
         ConfigurationError: a parameter is malformed, or the engine can hold no lock (asynchronous, in memory).
@@ -47,6 +54,8 @@ class SQLTokenStore:
     key: str = ""
     table: str = ""
     _shown: str = "?"
+    # `rekey` sets it on a copy of its own.
+    accept: Accept = Accept.NOTHING
 
     def __init__(
         self,
@@ -69,7 +78,7 @@ class SQLTokenStore:
 
     @staticmethod
     def create_table(engine_or_url: Engine | URL | str, *, table: str = TABLE) -> None:
-        """Make the table, for a role that may; nothing happens where it is there. Stores can then do without CREATE.
+        """Make the table, for a role that may; nothing happens if it is there. Stores can then do without CREATE.
 
         Raises:
             ConfigurationError: see the constructor.
@@ -79,28 +88,29 @@ class SQLTokenStore:
         Database(given).create(grant_table(table), table)
 
     def load(self) -> Token | None:
-        """The stored token, or None where there is no row, or no table. Takes no lock.
+        """The stored token, or None if there is no row or no table. Takes no lock.
 
         Raises:
             StoreError: the database can't be asked, or the row holds no usable token; it is left as it is.
         """
-        return self.decoded(self.read())
+        grant = self._grant
+        return grant.decoded(grant.read())
 
     def save(self, token: Token) -> None:
         """Replace the stored token; it is committed when this returns.
 
         Raises:
-            LockTimeout: the lock was not had within `lock_timeout` seconds.
+            LockTimeout: somebody else held the lock for `lock_timeout` seconds.
             StoreError: what is there can't be read, or the new token could not be committed.
         """
         with self.locked() as entry:
             entry.save(token)
 
     def delete(self) -> None:
-        """Delete the row, readable or not; nothing happens where there is none.
+        """Delete the row, readable or not; nothing happens if there is none.
 
         Raises:
-            LockTimeout: the lock was not had within `lock_timeout` seconds.
+            LockTimeout: somebody else held the lock for `lock_timeout` seconds.
             StoreError: the database refused.
         """
         with self.locked() as entry:
@@ -114,13 +124,13 @@ class SQLTokenStore:
             timeout: seconds to wait for the lock; None waits `lock_timeout`, 0 tries once.
 
         Raises:
-            LockTimeout: the lock was not had in time, or no connection of the pool to ask for it.
+            LockTimeout: somebody else held the lock all that time, or the pool had no connection.
             StoreError: the database can't be asked.
         """
         row = RowLock(self._database, self._rows, self.key)
         self._acquire(row, self.lock_timeout if timeout is None else timeout)
         try:
-            yield SQLEntry(self, row)
+            yield SQLEntry(self._grant, row, self.lock_timeout)
         finally:
             row.release()
 
@@ -130,63 +140,51 @@ class SQLTokenStore:
         Raises:
             StoreError: the database can't be asked.
         """
-        keys, trouble = patiently(lambda: self._database.ask(self._rows.keys))
-        if trouble is not None and trouble.kind is not FaultKind.MISSING:
-            raise StoreError(f"The table {self.table} in {self._shown} can't be read: {trouble.text}.")
+        keys, fault = patiently(lambda: self._database.ask(self._rows.keys))
+        if fault is not None and fault.kind is not FaultKind.MISSING:
+            raise StoreError(f"The table {self.table} in {self._shown} can't be read: {fault.text}.")
         return keys or []
 
     def read(self) -> Secret | None:
-        """The stored document as it stands; `load` is what callers want."""
-        document, trouble = patiently(
-            lambda: self._database.ask(lambda connection: self._rows.read(connection, self.key))
-        )
-        if trouble is not None and trouble.kind is not FaultKind.MISSING:
-            raise self.error("read", trouble)
-        return document
-
-    def decoded(self, document: Secret | None) -> Token | None:
-        """The token in a document. Raises StoreError."""
-        if document is None:
-            return None
-        token, fault = decode(document.reveal().encode("utf-8", "surrogatepass"), cipher=self.cipher)
-        if fault:
-            raise StoreError(f"The token in {self} can't be used: {fault}. It was left as it is.")
-        return token
-
-    def error(self, what: str, trouble: DatabaseFault) -> StoreError:
-        """The error for a trouble in words for the caller."""
-        return StoreError(f"The token in {self} can't be {what}: {trouble.text}.")
+        """The stored document as it stands; `load` is what callers want. Raises StoreError."""
+        return self._grant.read()
 
     def _acquire(self, row: RowLock, timeout: float) -> None:
         deadline = monotonic() + timeout
         patience = monotonic() + PATIENCE
         pause = 0.0
         while True:
-            trouble = row.acquire(max(0.0, deadline - monotonic()))
-            if trouble is None:
+            with connecting_until(patience):
+                fault = self._database.check_owner(self._rows, at_once=True)
+                fault = fault or row.acquire(max(0.0, deadline - monotonic()))
+            if fault is None:
                 return
-            if trouble.kind is FaultKind.MISSING:
+            if fault.kind is FaultKind.MISSING:
                 self._database.create(self._rows, self.table)
-            elif trouble.kind in (FaultKind.BUSY, FaultKind.EXHAUSTED):
+            elif fault.kind in (FaultKind.BUSY, FaultKind.EXHAUSTED):
                 if monotonic() >= deadline:
-                    raise self._lock_timeout(timeout, trouble)
+                    raise self._lock_timeout(timeout, fault)
                 time.sleep(min(_POLL, max(0.0, deadline - monotonic())))
-            elif trouble.kind in GOES_BY and monotonic() < patience:
+            elif fault.kind in GOES_BY and monotonic() < patience:
                 time.sleep(pause)
                 pause = longer_pause(pause)
             else:
-                raise self.error("locked", trouble)
+                raise self._grant.error("locked", fault)
 
-    def _lock_timeout(self, timeout: float, trouble: DatabaseFault) -> LockTimeout:
-        if trouble.kind is FaultKind.EXHAUSTED:
+    def _lock_timeout(self, timeout: float, fault: DatabaseFault) -> LockTimeout:
+        if fault.kind is FaultKind.EXHAUSTED:
             return LockTimeout(
-                f"{trouble.text[0].upper()}{trouble.text[1:]}, and none came free within {timeout:g} s to lock {self}. "
+                f"{fault.text[0].upper()}{fault.text[1:]}, and none came free within {timeout:g} s to lock {self}. "
                 "Give the store a URL or an engine of its own, or the pool more connections."
             )
         return LockTimeout(
             f"{self} is locked by another process or thread, and was not released within {timeout:g} s. Try again; if "
             "it stays so, look for a hung process that uses this store."
         )
+
+    @property
+    def _grant(self) -> Grant:
+        return Grant(self._database, self._rows, self.key, self.cipher, self.accept)
 
     @property
     def _rows(self) -> GrantTable:

@@ -90,14 +90,40 @@ class Reservation(NamedTuple):
     age: float
 
 
+class LockedRow(NamedTuple):
+    """What a lock found. `foreign`: the column takes another's key for ours, whose row is not ours to touch."""
+
+    empty: bool
+    reservation: Reservation | None
+    foreign: bool
+
+
+# To the letter: keys that differ in case or in an accent are different people.
+_TO_THE_LETTER = {
+    "mysql": "ALTER TABLE {table} MODIFY `key` VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL",
+    "sqlite": 'make the table anew, with the column "key" TEXT NOT NULL PRIMARY KEY and no COLLATE',
+    "postgresql": 'ALTER TABLE {table} ALTER COLUMN key TYPE text COLLATE "C"',
+}
+_UNTRUSTED_OWNER = text(
+    "SELECT CASE WHEN r.rolname = current_user OR r.rolsuper OR c.relowner = d.datdba"
+    " OR (:schema_is_named AND c.relowner = n.nspowner)"
+    # A grant by the role itself, which PostgreSQL up to 15 lets anybody make, says nothing for it.
+    " OR EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles u ON u.oid = m.member"
+    " WHERE m.roleid = c.relowner AND u.rolname = current_user AND m.grantor <> m.roleid)"
+    " THEN '' ELSE r.rolname END"
+    " FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_database d ON d.datname = current_database() WHERE c.oid = to_regclass(:name)"
+)
+
+
 class GrantTable:
     """The table of the grants: one row each, its document empty while the row is there only to be locked."""
 
     def __init__(self, name: str) -> None:
         if not _NAME.match(name):
             raise ConfigurationError(f"{printable(repr(name))} is no table name: use letters, digits, _ and one dot.")
+        self.name = name
         schema, _, plain = name.rpartition(".")
-        # Keys that differ in case or in an accent are different people.
         in_mysql = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
         self._table = Table(
             plain,
@@ -110,7 +136,7 @@ class GrantTable:
         )
 
     def create(self, connection: Connection) -> None:
-        """Make the table where it is missing."""
+        """Make the table if it is missing."""
         self._table.create(connection, checkfirst=True)
         connection.commit()
 
@@ -120,18 +146,34 @@ class GrantTable:
         found = connection.execute(
             select(table.c.key).where(table.c.document != Secret("")).order_by(table.c.key)
         ).scalars()
-        return [str(key) for key in found]
+        return [_text_of(key) for key in found]
 
     def read(self, connection: Connection, key: str) -> Secret | None:
-        """The document of a grant; None where there is none."""
+        """The document of a grant; None if there is none."""
         table = self._table
-        document: Secret | None = connection.execute(
-            select(table.c.document).where(table.c.key == key)
-        ).scalar_one_or_none()
+        found = connection.execute(select(table.c.key, table.c.document).where(table.c.key == key)).all()
+        document: Secret | None = next((document for theirs, document in found if _text_of(theirs) == key), None)
         return document if document is not None and document.reveal() else None
 
-    def lock(self, connection: Connection, key: str, wait: float) -> tuple[bool, Reservation | None]:
-        """Lock the row of a grant until the transaction ends, and make it where it is missing.
+    def untrusted_owner(self, connection: Connection) -> str | None:
+        """The role that the table belongs to if it is none to be trusted, else ""; None if there is no table."""
+        schema, _, plain = self.name.rpartition(".")
+        named = f'"{schema}"."{plain}"' if schema else f'"{plain}"'
+        owner: str | None = connection.execute(
+            _UNTRUSTED_OWNER, {"schema_is_named": bool(schema), "name": named}
+        ).scalar_one_or_none()
+        return owner
+
+    def column_fault(self, backend: str) -> str:
+        """What to say if the column takes another's key for ours."""
+        cure = _TO_THE_LETTER.get("mysql" if backend in _MYSQL else backend, "").format(table=self.name)
+        return (
+            f"the column key of {self.name} compares without case or accents, and takes another key's row for this "
+            f"one's. Make it compare to the letter: {cure}"
+        )
+
+    def lock(self, connection: Connection, key: str, wait: float) -> LockedRow:
+        """Lock the row of a grant until the transaction ends, and make it if it is missing.
 
         Args:
             connection: one that has begun nothing.
@@ -139,7 +181,7 @@ class GrantTable:
             wait: seconds to wait for the lock; MySQL and MariaDB, which can't wait for parts of a second, try once.
 
         Returns:
-            Whether the row is empty, and the reservation that was left in it.
+            Whether the row is empty, the reservation that was left in it, and whether it is another's.
         """
         backend = connection.dialect.name
         if backend == "postgresql":
@@ -150,13 +192,16 @@ class GrantTable:
             _begin_immediate(connection, wait)
         table = self._table
         now: ColumnElement[float] = literal_column(_CLOCK.get(backend, "0.0"), Float(53))
-        locked = select(table.c.document == Secret(""), table.c.reserved_at, now).where(table.c.key == key)
+        locked = select(table.c.key, table.c.document == Secret(""), table.c.reserved_at, now).where(table.c.key == key)
         locked = locked.with_for_update(nowait=backend in _MYSQL or wait <= 0)
         while True:
-            row = connection.execute(locked).first()
-            if row is not None:
-                empty, at, now_there = row
-                return bool(empty), None if at is None else Reservation(float(at), float(now_there) - float(at))
+            found = connection.execute(locked).all()
+            if found:
+                theirs, empty, at, now_there = found[0]
+                if len(found) > 1 or _text_of(theirs) != key:
+                    return LockedRow(empty=False, reservation=None, foreign=True)
+                reservation = None if at is None else Reservation(float(at), float(now_there) - float(at))
+                return LockedRow(bool(empty), reservation, foreign=False)
             # Somebody else may be about to insert it, too, or have deleted it just now: then look again.
             connection.execute(self._insert_if_missing(backend, key))
 
@@ -173,7 +218,7 @@ class GrantTable:
         return self._update(connection, key, document=self._table.c.document)
 
     def reserve(self, connection: Connection, key: str) -> float | None:
-        """Write the row as it is, with a reservation; returns when by the database's clock, None where no row was."""
+        """Write the row as it is, with a reservation; returns when by the database's clock, None if no row was."""
         table = self._table
         clock: ColumnElement[float] = literal_column(_CLOCK[connection.dialect.name], Float(53))
         if self._update(connection, key, document=table.c.document, reserved_at=clock) != 1:
@@ -194,6 +239,11 @@ class GrantTable:
     def delete(self, connection: Connection, key: str) -> int:
         """Delete the row; returns how many rows that were."""
         return connection.execute(delete_from(self._table).where(self._table.c.key == key)).rowcount
+
+
+def _text_of(key: object) -> str:
+    """A key as the driver gives it: bytes for a binary column."""
+    return key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
 
 
 def isolation(backend: str) -> str | None:

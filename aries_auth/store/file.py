@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Mapping
 
 from aries_auth.errors import ConfigurationError, StoreError
-from aries_auth.store.document import Cipher, decode, encode
+from aries_auth.store.document import Accept, Cipher, decode, encode
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
 from aries_auth.store.path import Place, absolute, reason, resolve
@@ -42,6 +42,8 @@ class FileTokenStore:
     """
 
     __module__ = "aries_auth"
+
+    accept: Accept = Accept.NOTHING  # `rekey` sets it on a copy of its own
 
     def __init__(
         self,
@@ -143,8 +145,9 @@ class FileTokenStore:
         return {**self.__dict__, "_path": self.path}  # the reader's working folder may be another
 
     def __repr__(self) -> str:
-        shown = self._given if self._path is None else self._path
-        return f"FileTokenStore({shown!r})" if self._profile is None else f"FileTokenStore({self._profile!r} profile)"
+        if self._profile is not None:
+            return f"FileTokenStore.for_profile({self._profile!r})"
+        return f"FileTokenStore({self._given if self._path is None else self._path!r})"
 
 
 class LockedFile:
@@ -237,6 +240,7 @@ class FileEntry:
         """
         if self._linked:
             self._check_readable()
+        self._temporary.check_process()
         self._temporary.discard()
         for path in (self._target, self._temporary.path):
             try:
@@ -278,4 +282,4 @@ def _cure(target: str, fault: str) -> str:
 
 def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
     raw, fault = read_private(target, store.mode)
-    return (None, fault) if raw is None else decode(raw, cipher=store.cipher)
+    return (None, fault) if raw is None else decode(raw, cipher=store.cipher, accept=store.accept)

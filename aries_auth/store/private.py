@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 
 from aries_auth.store.path import effective_user, reason
 from aries_auth.store.windows import OPEN_PATIENCE, patiently
 
 _LARGEST = 4 * 1024 * 1024
+_TOO_LARGE = f"it is larger than {_LARGEST} bytes"
 _FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 )
@@ -27,14 +29,17 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
     except OSError as exc:
         return None, reason(exc)
     try:
+        if sys.platform == "win32":
+            # No folder or device opens there, and what is open can't be replaced: closed as soon as can be.
+            raw = _read(descriptor, _LARGEST + 1)
+            return (raw, "") if len(raw) <= _LARGEST else (None, _TOO_LARGE)
         status = os.fstat(descriptor)
-        fault = not_private(status, mode, path)
+        fault = private_fault(status, mode, path)
         if fault:
             return None, fault
         if status.st_size > _LARGEST:
-            return None, f"it is larger than {_LARGEST} bytes"
-        # It never grows: whoever writes makes another file and puts it in place.
-        return b"".join(iter(lambda: os.read(descriptor, status.st_size + 1), b"")), ""
+            return None, _TOO_LARGE
+        return _read(descriptor, status.st_size), ""
     except OSError as exc:
         return None, reason(exc)
     finally:
@@ -42,7 +47,18 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
             os.close(descriptor)
 
 
-def not_private(status: os.stat_result, mode: int, path: str) -> str:
+def _read(descriptor: int, size: int) -> bytes:
+    """The content; it never grows, since whoever writes makes another file and puts it in place."""
+    parts: list[bytes] = []
+    while size > 0:
+        parts.append(os.read(descriptor, size))
+        if not parts[-1]:
+            break
+        size -= len(parts[-1])
+    return b"".join(parts)
+
+
+def private_fault(status: os.stat_result, mode: int, path: str) -> str:
     """What keeps a file from being trusted with tokens, with the cure; "" if nothing does."""
     if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"

@@ -32,7 +32,7 @@ def remove(path: str) -> None:
 
 
 def make_folder(folder: str) -> None:
-    """Make a folder, and those above it, private where they are missing.
+    """Make a folder and those above it, private, if they are missing.
 
     Raises:
         StoreError: it can't be made.
@@ -65,6 +65,11 @@ class TemporaryFile:
         folder, name = os.path.split(target)
         self.path = os.path.join(folder, f".{name}.tmp")
 
+    def check_process(self) -> None:
+        """Raise StoreError in a forked child: the lock is its parent's."""
+        if os.getpid() != self._owner:
+            raise StoreError(f"{self._target} was locked by the process that forked this one. Lock it again here.")
+
     def prove(self) -> None:
         """Prove that the target can be replaced, as far as that shows before it is done. Changes nothing.
 
@@ -81,8 +86,7 @@ class TemporaryFile:
         Raises:
             StoreError: it can't be created, sized or kept private, or the target can't be replaced.
         """
-        if os.getpid() != self._owner:
-            raise StoreError(f"{self._target} was locked by the process that forked this one. Lock it again here.")
+        self.check_process()
         if self._descriptor is not None:
             return
         if os.path.isdir(self._target):

@@ -5,29 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
 from aries_auth import FileTokenStore, StoreError
 from aries_auth.store.path import resolve
 from tests.cli_process import clean_environment
-from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, some_token
+from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, as_user, some_token
 
 ROOT = Path(__file__).parents[2]
 ATTACKER = 4243
 needs_two_users = pytest.mark.skipif(not IS_ROOT, reason="needs root, to act as two users")
-
-
-@pytest.fixture
-def sticky() -> Iterator[Path]:
-    """A folder like /tmp: everybody may make files in it."""
-    with tempfile.TemporaryDirectory(prefix="aries-auth-sticky-") as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
 
 
 @pytest.fixture
@@ -53,8 +42,7 @@ def plant(link: Path, target: Path) -> None:
 def logout(store: Path, home: Path) -> subprocess.CompletedProcess[str]:
     """The victim runs the command."""
     return subprocess.run(
-        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", sys.executable, "-m", "aries_auth",
-         "logout", "--store", str(store)],
+        [*as_user(NOBODY), sys.executable, "-m", "aries_auth", "logout", "--store", str(store)],
         env=clean_environment(home, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True, text=True, timeout=60, check=False, cwd="/",
     )  # fmt: skip

@@ -58,7 +58,8 @@ def test_what_lies_in_the_store_is_the_documented_envelope(kind):
     import base64
 
     plain = cipher.decrypt(base64.b64decode(document["ciphertext"], validate=True))
-    assert json.loads(plain) == TOKEN.to_dict()
+    bound = {"version": 1, "key": "default", "token": TOKEN.to_dict()}
+    assert json.loads(plain) == (TOKEN.to_dict() if kind.name == "file" else bound)
     assert kind.store(cipher).load() == TOKEN
     for secret in (b"access-1", b"refresh-1"):
         assert secret not in kind.document()
@@ -110,7 +111,11 @@ def test_rekey_encrypts_a_plain_store_and_moves_an_encrypted_one_to_the_newest_k
     old, new = fernet.Fernet(key()), fernet.Fernet(key())
     plain = kind.store()
     plain.save(TOKEN)
-    assert rekey(plain, old) == TOKEN
+    before = kind.document()
+    with pytest.raises(StoreError, match="rekey` encrypts it with --encrypt-plain"):
+        rekey(plain, old)
+    assert kind.document() == before
+    assert rekey(plain, old, encrypt_plain=True) == TOKEN
     assert plain.cipher is None
     assert rekey(plain, fernet.MultiFernet([new, old])) == TOKEN
     assert kind.store(new).load() == TOKEN

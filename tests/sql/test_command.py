@@ -119,7 +119,9 @@ def test_rekey_encrypts_and_rotates(command, url):
     token = command.aries.issue_token()
     for store, option in ((command.store, []), (SQLTokenStore(url, "default"), ["--store", url])):
         store.save(token)
-        assert command.call("rekey", *option, ARIES_STORE_KEY=old).returncode == 0
+        plain = command.call("rekey", *option, ARIES_STORE_KEY=old)
+        assert (plain.returncode, "--encrypt-plain" in plain.stderr) == (1, True)
+        assert command.call("rekey", "--encrypt-plain", *option, ARIES_STORE_KEY=old).returncode == 0
         assert command.call("token", *option, ARIES_STORE_KEY=old).stdout.strip() == token.access_token
         assert command.call("token", *option).returncode == 1
         keys = command.home / "keys"
@@ -135,7 +137,7 @@ def test_rekey_of_all_goes_on_past_one_that_cannot_be_moved(command, url):
     mine = key()
     SQLTokenStore(url, "a", cipher=fernet.Fernet(key())).save(command.aries.issue_token())
     SQLTokenStore(url, "b").save(command.aries.issue_token())
-    done = command.call("rekey", "--all", "--store", url, ARIES_STORE_KEY=mine)
+    done = command.call("rekey", "--all", "--encrypt-plain", "--store", url, ARIES_STORE_KEY=mine)
     assert done.returncode == 1
     assert "1 of them could not be moved" in done.stderr
     assert SQLTokenStore(url, "b", cipher=fernet.Fernet(mine)).load() is not None

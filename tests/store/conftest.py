@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import traceback
 import warnings
@@ -105,6 +106,19 @@ def as_ordinary_user(work: Callable[[], Any]) -> None:
         work()
 
     in_child(drop_and_work)
+
+
+def as_user(uid: int) -> list[str]:
+    """What to put before a program to run it as another user; skips if our own Python can't be run by one."""
+    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    if subprocess.run(
+        [*command, sys.executable, "-c", "import aries_auth"],
+        capture_output=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"},
+    ).returncode:
+        pytest.skip("another user can't run this Python")
+    return command
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from aries_auth import ConfigurationError, FileTokenStore, LockTimeout, StoreError, Token, TokenStore
+from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LockTimeout, StoreError, Token, TokenStore
 from aries_auth.store import profile_path, store_name
 from tests.leaks import assert_no_secret
 from tests.store.conftest import (
@@ -181,6 +181,32 @@ def test_it_pickles_and_copies(path: Path) -> None:
         assert vars(there) == vars(store)
         there.save(some_token())
         assert there.load() == some_token()
+
+
+def test_an_auth_with_an_encrypted_store_pickles_and_its_keys_travel(path: Path) -> None:
+    store = FileTokenStore(path, cipher=Fernet(Fernet.generate_key()))
+    store.save(some_token())
+    there = pickle.loads(pickle.dumps(AriesAuth("c", "s", "http://localhost/", store=store)))
+    assert there._store.load() == some_token()
+    assert "raw keys" in (FileTokenStore.__doc__ or "")
+
+
+def test_a_forked_child_neither_saves_nor_deletes_what_its_parent_holds(store: FileTokenStore) -> None:
+    store.save(some_token())
+    with store.locked() as entry:
+        entry.reserve()
+
+        def try_it() -> None:
+            for act in (entry.delete, lambda: entry.save(some_token("of-the-child"))):
+                with pytest.raises(StoreError, match="locked by the process that forked this one"):
+                    act()
+            entry.discard()
+
+        assert Child(try_it).wait() == 0
+        with pytest.raises(LockTimeout), store.locked(0):
+            pass
+        entry.save(some_token("x"))
+    assert store.load() == some_token("x")
 
 
 def test_repr_shows_the_path_and_no_key(path: Path) -> None:

@@ -424,3 +424,72 @@ def _interrupted_at(number: int, path: Path) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+# Older filelocks
+
+
+@pytest.fixture
+def old_filelock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A filelock without `lock_descriptor`, which is all that Python 3.8 and 3.9 can have."""
+    monkeypatch.delattr(filelock, "lock_descriptor", raising=False)
+    lock_module._primitive.cache_clear()
+    yield
+    lock_module._primitive.cache_clear()
+
+
+def test_with_an_older_filelock_the_lock_is_the_same(path: Path, old_filelock: Any) -> None:
+    outside = filelock.FileLock(path)
+    with exclusive_lock(str(path), 0):
+        assert not is_free(path)
+        with pytest.raises(filelock.Timeout):
+            outside.acquire(timeout=0)
+    with outside.acquire(timeout=0):
+        assert not is_free(path)
+    assert is_free(path)
+
+
+def test_with_an_older_filelock_a_filesystem_without_locks_is_told(
+    path: Path, old_filelock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StoreError, match="gives no lock"), exclusive_lock(str(path), 5):
+        pass
+
+
+def test_filelock_takes_the_lock_where_it_can(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(filelock, "lock_descriptor"):
+        pytest.skip("this filelock can't")
+    taken: list[int] = []
+    real = filelock.lock_descriptor
+
+    def lock(descriptor: int, *, blocking: bool) -> bool:
+        taken.append(descriptor)
+        return real(descriptor, blocking=blocking)
+
+    monkeypatch.setattr(filelock, "lock_descriptor", lock)
+    lock_module._primitive.cache_clear()
+    try:
+        with exclusive_lock(str(path), 0):
+            assert taken
+    finally:
+        lock_module._primitive.cache_clear()
+
+
+def test_an_interrupted_wait_leaves_no_lock_to_the_collector(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyPy collects later: what the wait has taken is released by it, and not by its end."""
+    real = lock_module._same_file
+
+    def interrupted(*arguments: Any) -> bool:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lock_module, "_same_file", interrupted)
+    lock = exclusive_lock(str(path), 1)
+    with pytest.raises(KeyboardInterrupt):
+        lock.__enter__()
+    monkeypatch.undo()
+    assert is_free(path)  # while `lock` still lives

@@ -1,0 +1,61 @@
+"""How long a connection may take: what is left of a call's patience, with every driver and everybody's engine."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import Any, Generator
+
+from sqlalchemy import Engine, event
+
+from aries_auth.singleflight.clock import monotonic
+
+# What drivers call it; all take seconds, libpq no less than two.
+_NAMES = {
+    "psycopg": "connect_timeout",
+    "psycopg2": "connect_timeout",
+    "pg8000": "timeout",
+    "pymysql": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "mariadbconnector": "connect_timeout",
+    "mysqlconnector": "connection_timeout",
+}
+_SHORTEST = 2
+_STATEMENT = 30.0  # seconds that PyMySQL then waits for an answer: a host may be gone without a word
+
+_asked = threading.local()
+
+
+@contextmanager
+def connecting_until(deadline: float) -> Generator[None, None, None]:
+    """Connections that this thread makes in the block give up at `deadline`, on the clock of `monotonic`."""
+    before = getattr(_asked, "until", None)
+    _asked.until = deadline if before is None else min(before, deadline)
+    try:
+        yield
+    finally:
+        _asked.until = before
+
+
+def watch(engine: Engine) -> None:
+    """Have the connections of an engine keep to it. Those that its owner makes elsewhere are left as they are."""
+    if not event.contains(engine, "do_connect", _limit):
+        event.listen(engine, "do_connect", _limit)
+        event.listen(engine, "connect", _unlimit)
+
+
+def _limit(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    until = getattr(_asked, "until", None)
+    name = _NAMES.get(dialect.driver)
+    if until is None or name is None or name in options:
+        return
+    seconds = max(_SHORTEST, round(until - monotonic()))
+    options[name] = seconds
+    if dialect.driver == "pymysql":
+        # Its time-out ends with the connection; a server that accepts and says nothing would be waited for without end.
+        options.setdefault("read_timeout", seconds)
+
+
+def _unlimit(connection: Any, _record: Any) -> None:
+    if getattr(_asked, "until", None) is not None and type(connection).__module__.startswith("pymysql"):
+        connection._read_timeout = _STATEMENT  # noqa: SLF001 - PyMySQL has no public name for it
