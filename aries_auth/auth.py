@@ -63,10 +63,11 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
     Args:
         client_id: the registered client; else the stored token's, else ``$ARIES_CLIENT_ID``.
         client_secret: its secret, or a callable that returns it; else ``$ARIES_CLIENT_SECRET``, else the content of
-            the file named by ``$ARIES_CLIENT_SECRET_FILE``.
+            the file named by ``$ARIES_CLIENT_SECRET_FILE``, else the secret that `login` saved.
         redirect_uri: the redirect URI of the grant; else the stored token's, else ``$ARIES_REDIRECT_URI``.
         profile: names the file in the default folder; else ``$ARIES_PROFILE``, else ``default``.
-        store: where the grant is kept, a path or a `TokenStore`; else ``$ARIES_TOKEN_FILE``, else the profile's file.
+        store: where the grant is kept, a path or a `TokenStore`; else the database of ``$ARIES_STORE_URL``, else an
+            explicit profile's file, else ``$ARIES_TOKEN_FILE``, else the profile's file.
         refresh_margin: seconds before expiry at which a refresh starts in the background.
         token_url: the token endpoint; else ``$ARIES_TOKEN_URL``, else Aries'.
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
@@ -252,15 +253,14 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         return None if self._ready is None else self._ready.source.token
 
     def _prepare(self) -> Calls:
-        store = settings.resolve_store(self._profile, self._store)
         grant = Grant(
-            store=store,
+            given_store=self._store,
+            profile=self._profile,
             credentials=self._client,
             token_url=settings.token_url(self._token_url),
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
-            profile=self._profile,
             background=self._background,
         )
         ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))

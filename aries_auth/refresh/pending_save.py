@@ -9,11 +9,11 @@ from typing import Any
 from aries_auth.errors import AriesAuthError
 from aries_auth.log import logger
 from aries_auth.refresh import policy
+from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
-from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Token
 
 _LOCK_WAIT = 0.25
@@ -41,12 +41,12 @@ class PendingSave:
     """The save of one grant that is still to be done, if there is one.
 
     Args:
-        store: where to.
+        grant: its store is where to.
         memory: its slot is kept empty as long as a save is pending.
     """
 
-    def __init__(self, store: TokenStore, memory: Memory) -> None:
-        self._store = store
+    def __init__(self, grant: Grant, memory: Memory) -> None:
+        self._grant = grant
         self._memory = memory
         self._unsaved: _Unsaved | None = None
         self._flight: Flight[None] | None = None
@@ -132,7 +132,7 @@ class PendingSave:
 
     @property
     def _name(self) -> str:
-        return store_name(self._store)
+        return self._grant.name
 
     def _postpone(self) -> None:
         unsaved = self._unsaved
@@ -167,7 +167,7 @@ class PendingSave:
             if unsaved.lease is not None:
                 unsaved.lease.entry.save(unsaved.token)
             else:
-                with self._store.locked(_LOCK_WAIT) as entry:
+                with self._grant.store.locked(_LOCK_WAIT) as entry:
                     if not self.outranks(entry.load()):
                         return
                     entry.save(unsaved.token)

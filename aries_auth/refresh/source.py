@@ -57,7 +57,7 @@ class TokenSource:
     def __init__(self, grant: Grant) -> None:
         self._grant = grant
         self._memory = Memory(grant.refresh_margin)
-        self._pending = PendingSave(grant.store, self._memory)
+        self._pending = PendingSave(grant, self._memory)
         self._refresher = Refresher(grant, self._memory, self._pending)
         self.slot: CacheSlot = self._memory.slot
         self.timeout: float = grant.timeout

@@ -177,7 +177,8 @@ class TwoRefreshers(World):
         session = requests.Session()
         session.mount("https://", SteppedAdapter(self.server, process))
         grant = Grant(
-            store=SteppedStore(self.disk, process),
+            given_store=SteppedStore(self.disk, process),
+            profile=None,
             credentials=ClientCredentials("client", SecretSource("secret"), "https://app.example/callback"),
             token_url=URL,
             refresh_margin=300.0,
@@ -185,7 +186,7 @@ class TwoRefreshers(World):
             timeout=30.0,
         )
         memory = Memory(grant.refresh_margin)
-        refresher = Refresher(grant, memory, PendingSave(grant.store, memory))
+        refresher = Refresher(grant, memory, PendingSave(grant, memory))
         flight: Flight[Any] = Flight(
             partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests"))
         )

@@ -127,7 +127,8 @@ class History(RuleBasedStateMachine):
         session.mount("https://", self.server)
         return TokenSource(
             Grant(
-                store=self.store,
+                given_store=self.store,
+                profile=None,
                 credentials=ClientCredentials("client", SecretSource("secret"), REDIRECT_URI),
                 token_url="https://token.example/v1/oauth2/token",
                 refresh_margin=300.0,
