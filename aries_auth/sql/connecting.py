@@ -21,7 +21,6 @@ _NAMES = {
     "mysqlconnector": "connection_timeout",
 }
 _SHORTEST = 2
-_STATEMENT = 30.0  # seconds that PyMySQL then waits for an answer: a host may be gone without a word
 
 _asked = threading.local()
 
@@ -35,6 +34,7 @@ def connecting_until(deadline: float) -> Generator[None, None, None]:
         yield
     finally:
         _asked.until = before
+        _asked.reading = False
 
 
 def watch(engine: Engine) -> None:
@@ -51,11 +51,14 @@ def _limit(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any])
         return
     seconds = max(_SHORTEST, round(until - monotonic()))
     options[name] = seconds
-    if dialect.driver == "pymysql":
+    if dialect.driver == "pymysql" and "read_timeout" not in options:
         # Its time-out ends with the connection; a server that accepts and says nothing would be waited for without end.
-        options.setdefault("read_timeout", seconds)
+        options["read_timeout"] = seconds
+        _asked.reading = True
 
 
 def _unlimit(connection: Any, _record: Any) -> None:
-    if getattr(_asked, "until", None) is not None and type(connection).__module__.startswith("pymysql"):
-        connection._read_timeout = _STATEMENT  # noqa: SLF001 - PyMySQL has no public name for it
+    if getattr(_asked, "reading", False):
+        # What comes now may take longer, also in the hands of the engine's owner. PyMySQL has no public name for it.
+        _asked.reading = False
+        connection._read_timeout = None  # noqa: SLF001

@@ -170,6 +170,20 @@ def test_a_server_that_accepts_and_says_nothing_costs_five_seconds_in_all(silent
     assert 4 < time.monotonic() - begun < 7
 
 
+def test_the_time_outs_of_a_callers_engine_stay_as_they_were(mariadb_server: Any) -> None:
+    from sqlalchemy import text
+
+    for given, left in ((None, None), (77, 77)):
+        options = {} if given is None else {"connect_args": {"read_timeout": given}}
+        engine = create_engine(mariadb_server(), pool_size=1, max_overflow=0, **options)
+        store = SQLTokenStore(engine, "default")
+        store.save(TOKEN)
+        with engine.connect() as connection:
+            assert connection.connection.driver_connection._read_timeout == left
+            assert connection.execute(text("SELECT SLEEP(0.1)")).scalar_one() == 0
+        engine.dispose()
+
+
 @pytest.mark.slow
 def test_a_server_that_drops_every_packet_costs_five_seconds_in_all() -> None:
     # 192.0.2.0/24 is for documentation (RFC 5737): nobody answers there, or the network says so at once.
