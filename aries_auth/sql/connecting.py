@@ -44,13 +44,18 @@ def watch(engine: Engine) -> None:
         event.listen(engine, "connect", _unlimit)
 
 
+class _Ours(int):
+    """Seconds that we have put among a driver's options: SQLAlchemy before 2.1 keeps them for the next connection."""
+
+
 def _limit(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    for name in [name for name, value in options.items() if isinstance(value, _Ours)]:
+        del options[name]
     until = getattr(_asked, "until", None)
-    name = _NAMES.get(dialect.driver)
-    if until is None or name is None or name in options:
+    name = _NAMES.get(dialect.driver, "")
+    if until is None or not name or name in options:
         return
-    seconds = max(_SHORTEST, round(until - monotonic()))
-    options[name] = seconds
+    options[name] = seconds = _Ours(max(_SHORTEST, round(until - monotonic())))
     if dialect.driver == "pymysql" and "read_timeout" not in options:
         # Its time-out ends with the connection; a server that accepts and says nothing would be waited for without end.
         options["read_timeout"] = seconds

@@ -184,6 +184,24 @@ def test_the_time_outs_of_a_callers_engine_stay_as_they_were(mariadb_server: Any
         engine.dispose()
 
 
+def test_connections_that_the_engines_owner_makes_are_not_limited(postgresql: str) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    seen: list[Any] = []
+    store = SQLTokenStore(engine, "default")
+    event.listen(engine, "do_connect", lambda _d, _r, _a, options: seen.append(options.get("connect_timeout")))
+    store.load()
+    with engine.connect():
+        pass
+    store.load()
+    assert seen[0] == 5
+    assert seen[-1] == 5
+    assert None in seen
+    engine.dispose()
+
+
 @pytest.mark.slow
 def test_a_server_that_drops_every_packet_costs_five_seconds_in_all() -> None:
     # 192.0.2.0/24 is for documentation (RFC 5737): nobody answers there, or the network says so at once.
