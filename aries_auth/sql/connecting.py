@@ -21,7 +21,6 @@ _NAMES = {
     "mysqlconnector": "connection_timeout",
 }
 _SHORTEST = 2
-_STATEMENT = 30.0  # seconds that PyMySQL then waits for an answer: a host may be gone without a word
 
 _asked = threading.local()
 
@@ -35,6 +34,7 @@ def connecting_until(deadline: float) -> Generator[None, None, None]:
         yield
     finally:
         _asked.until = before
+        _asked.reading = False
 
 
 def watch(engine: Engine) -> None:
@@ -44,18 +44,26 @@ def watch(engine: Engine) -> None:
         event.listen(engine, "connect", _unlimit)
 
 
+class _Ours(int):
+    """Seconds that we have put among a driver's options: SQLAlchemy before 2.1 keeps them for the next connection."""
+
+
 def _limit(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    for name in [name for name, value in options.items() if isinstance(value, _Ours)]:
+        del options[name]
     until = getattr(_asked, "until", None)
-    name = _NAMES.get(dialect.driver)
-    if until is None or name is None or name in options:
+    name = _NAMES.get(dialect.driver, "")
+    if until is None or not name or name in options:
         return
-    seconds = max(_SHORTEST, round(until - monotonic()))
-    options[name] = seconds
-    if dialect.driver == "pymysql":
+    options[name] = seconds = _Ours(max(_SHORTEST, round(until - monotonic())))
+    if dialect.driver == "pymysql" and "read_timeout" not in options:
         # Its time-out ends with the connection; a server that accepts and says nothing would be waited for without end.
-        options.setdefault("read_timeout", seconds)
+        options["read_timeout"] = seconds
+        _asked.reading = True
 
 
 def _unlimit(connection: Any, _record: Any) -> None:
-    if getattr(_asked, "until", None) is not None and type(connection).__module__.startswith("pymysql"):
-        connection._read_timeout = _STATEMENT  # noqa: SLF001 - PyMySQL has no public name for it
+    if getattr(_asked, "reading", False):
+        # What comes now may take longer, also in the hands of the engine's owner. PyMySQL has no public name for it.
+        _asked.reading = False
+        connection._read_timeout = None  # noqa: SLF001

@@ -95,6 +95,11 @@ class FileTokenStore:
             self._path = absolute(self._given) if self._profile is None else profile_path(self._profile)
         return self._path
 
+    @property
+    def command_options(self) -> str | None:
+        """How ``aries-auth`` is told of a profile's store; None for the default one's, and for a path."""
+        return None if self._profile in (None, "default") else f"--profile {self._profile}"
+
     def load(self) -> Token | None:
         """The stored token, or None if there is no file. Takes no lock, since files are replaced whole.
 

@@ -84,18 +84,28 @@ class TokenStore(Protocol):
 class StoreAttributes(Protocol):
     """What a `TokenStore` may have besides its methods. Each attribute is optional.
 
-    They stand in a protocol of their own, because a type checker demands every member of a protocol.
+    They stand in a protocol of their own, because a type checker demands every member of a protocol. A plain attribute
+    will do as well as a property.
     """
 
-    path: str
-    """What messages and ``repr`` call the store. Without it they use ``str(store)``."""
+    @property
+    def path(self) -> str:
+        """What messages and ``repr`` call the store. Without it they use ``str(store)``."""
+        ...
 
-    lock_timeout: float
-    """Seconds that a refresh and a login wait for the lock. Without it they wait 45."""
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds that a refresh and a login wait for the lock. Without it they wait 45."""
+        ...
 
-    command_options: str
-    """The options that tell ``aries-auth`` of this store, quoted for a shell. `LoginRequired` shows them in the command
-    that it names. Without it that command says ``--store`` and the store's name."""
+    @property
+    def command_options(self) -> str | None:
+        """The options that tell ``aries-auth`` of this store, quoted for a shell.
+
+        `LoginRequired` shows them in the command that it names. Without them that command says ``--store`` and the
+        store's name.
+        """
+        ...
 
 
 def store_name(store: TokenStore) -> str:

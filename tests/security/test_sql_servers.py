@@ -170,6 +170,38 @@ def test_a_server_that_accepts_and_says_nothing_costs_five_seconds_in_all(silent
     assert 4 < time.monotonic() - begun < 7
 
 
+def test_the_time_outs_of_a_callers_engine_stay_as_they_were(mariadb_server: Any) -> None:
+    from sqlalchemy import text
+
+    for given, left in ((None, None), (77, 77)):
+        options = {} if given is None else {"connect_args": {"read_timeout": given}}
+        engine = create_engine(mariadb_server(), pool_size=1, max_overflow=0, **options)
+        store = SQLTokenStore(engine, "default")
+        store.save(TOKEN)
+        with engine.connect() as connection:
+            assert connection.connection.driver_connection._read_timeout == left
+            assert connection.execute(text("SELECT SLEEP(0.1)")).scalar_one() == 0
+        engine.dispose()
+
+
+def test_connections_that_the_engines_owner_makes_are_not_limited(postgresql: str) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+    seen: list[Any] = []
+    store = SQLTokenStore(engine, "default")
+    event.listen(engine, "do_connect", lambda _d, _r, _a, options: seen.append(options.get("connect_timeout")))
+    store.load()
+    with engine.connect():
+        pass
+    store.load()
+    assert seen[0] == 5
+    assert seen[-1] == 5
+    assert None in seen
+    engine.dispose()
+
+
 @pytest.mark.slow
 def test_a_server_that_drops_every_packet_costs_five_seconds_in_all() -> None:
     # 192.0.2.0/24 is for documentation (RFC 5737): nobody answers there, or the network says so at once.

@@ -196,6 +196,13 @@ def test_a_profile_is_found_where_it_is_unpickled(tmp_path: Path, monkeypatch: p
     assert pickle.loads(travelled).path == str(tmp_path / "there" / "aries-auth" / "paper.json")
 
 
+def test_the_login_command_names_the_profile() -> None:
+    from aries_auth.settings import login_command
+
+    assert login_command(None, FileTokenStore.for_profile("paper")) == "aries-auth login --profile paper"
+    assert login_command(None, FileTokenStore.for_profile("default")) == "aries-auth login"
+
+
 def test_the_folder_is_platformdirs(data: Path) -> None:
     assert profile_path("x") == str(data / "x.json")
 
