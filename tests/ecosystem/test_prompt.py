@@ -239,6 +239,7 @@ def test_a_recipe_makes_one_refresh_for_20_calls_that_are_refused_at_once(
     having, start, define = TWENTY[library]
     *lines, last = block("prompt", "python", having).rstrip().splitlines()
     aries_sandbox.revoke_access_tokens()
+    aries_sandbox.fail("api", status=401, delay=0.5, times=10)  # half of the refusals come when the refresh is over
     define = define.format(line=last[len("print(") : -1])
     run("\n".join([*lines, IN_THREADS, define, start]), aries_sandbox, environment)
     assert [request.status for request in aries_sandbox.api_requests].count(200) == 20
@@ -252,7 +253,11 @@ def test_dlt_loads_through_one_refresh(
     for name in ("dlt", "duckdb"):
         pytest.importorskip(name)
     aries_sandbox.revoke_access_tokens()
-    environment = {**environment, "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    environment = {
+        **environment,
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DLT_DATA_DIR": environment["HOME"],  # root's would be kept from run to run
+    }
     output = run(block("prompt", "python", "import dlt"), aries_sandbox, environment)
     assert "'accounts" in output
     assert "'me'" in output
