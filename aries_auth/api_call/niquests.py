@@ -7,7 +7,8 @@ one), so both ways are laid out there, and the session takes its own.
 
 from __future__ import annotations
 
-import asyncio
+import inspect
+import sys
 import time
 from functools import partial
 from typing import Any, NamedTuple
@@ -76,7 +77,7 @@ class Call(NamedTuple):
         if beside is not None:
             beside.wait(self.source.timeout)
         sent = self._refused(response)
-        if sent is None or asyncio.iscoroutinefunction(getattr(response.connection, "send", None)):
+        if sent is None or inspect.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
         try:
             cached = drive(renewed(self.source, sent, _sender(response, options)))
@@ -151,6 +152,9 @@ def _sender(response: Any, options: dict[str, Any]) -> Sender:
 
 
 def _in_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # loaded where a loop runs; the rest of us need not pay for it
+    if asyncio is None:
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:

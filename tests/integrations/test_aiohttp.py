@@ -50,6 +50,7 @@ async def get(session: Any, url: str, **options: Any) -> tuple[int, Any]:
 def test_20_calls_that_are_refused_at_once_make_one_refresh(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
     auth.get_token()
     aries.revoke_access_tokens()
+    aries.fail("api", status=401, delay=0.3, times=10)  # half of the refusals come when the refresh is over
 
     async def act(session: Any) -> Any:
         return await asyncio.gather(*(get(session, url) for _ in range(20)))

@@ -39,6 +39,7 @@ def test_20_threads_that_are_refused_at_once_make_one_refresh(auth: AriesAuth, a
 def test_20_tasks_that_are_refused_at_once_make_one_refresh(auth: AriesAuth, aries: AriesSandbox, url: str) -> None:
     auth.get_token()
     aries.revoke_access_tokens()
+    aries.fail("api", status=401, delay=0.3, times=10)  # half of the refusals come when the refresh is over
 
     async def main() -> list[int]:
         async with niquests.AsyncSession() as session:

@@ -31,6 +31,9 @@ class Echo(RESTStream):
     schema = th.PropertiesList(th.Property("path", th.StringType)).to_dict()
     authenticator = AUTH
 
+    def parse_response(self, response):
+        yield {"path": response.json()["path"]}
+
 
 class EchoTap(Tap):
     name = "tap-echo"
