@@ -27,8 +27,8 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     if module == "aries_auth.sql":
         pytest.importorskip("sqlalchemy")
     reference = text("api.md") + text("api-testing.md")
-    missing = [name for name in importlib.import_module(module).__all__ if f"{module}.{name}\n" not in reference]
-    assert not missing
+    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", reference, re.MULTILINE))
+    assert not [name for name in importlib.import_module(module).__all__ if f"{module}.{name}" not in documented]
 
 
 def test_every_parameter_and_variable_is_in_the_table() -> None:
