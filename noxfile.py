@@ -65,7 +65,7 @@ def dev(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and formatting (ruff), the direction of imports (import-linter), dangerous calls (bandit)."""
-    session.install(*_groups("lint"), "-e", f".[{ALL_EXTRAS}]")
+    session.install(*_groups("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     if "importlinter" in PYPROJECT["tool"]:

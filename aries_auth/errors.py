@@ -6,7 +6,7 @@ what to do next; it never holds a client secret, an authorization code or a toke
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
 _LONGEST_FOREIGN_TEXT = 500
 _MASK = "[hidden]"
@@ -54,10 +54,16 @@ class _OAuthError(AriesAuthError):
     error: str | None
     error_description: str | None
 
-    def __init__(self, message: str, **fields: Any) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, carried: Mapping[str, Any] | None, **fields: Any) -> None:
+        known = {name: value for name, value in {**fields, **(carried or {})}.items() if value not in (None, False)}
+        # What carries an exception from one worker to another as JSON (Celery's results) knows its class and its
+        # arguments alone, and makes it anew from them.
+        super().__init__(message, *([known] if known else []))
         # Into __dict__, which BaseException pickles and copies besides its positional arguments.
-        self.__dict__.update(fields)
+        self.__dict__.update({**fields, **known})
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class AuthorizationError(_OAuthError):
@@ -70,8 +76,15 @@ class AuthorizationError(_OAuthError):
 
     __module__ = "aries_auth"
 
-    def __init__(self, message: str, *, error: str | None = None, error_description: str | None = None) -> None:
-        super().__init__(message, error=error, error_description=error_description)
+    def __init__(
+        self,
+        message: str,
+        carried: Mapping[str, Any] | None = None,
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+    ) -> None:
+        super().__init__(message, carried, error=error, error_description=error_description)
 
 
 class TokenRequestError(_OAuthError):
@@ -94,6 +107,7 @@ class TokenRequestError(_OAuthError):
     def __init__(
         self,
         message: str,
+        carried: Mapping[str, Any] | None = None,
         *,
         status_code: int | None = None,
         error: str | None = None,
@@ -103,6 +117,7 @@ class TokenRequestError(_OAuthError):
     ) -> None:
         super().__init__(
             message,
+            carried,
             status_code=status_code,
             error=error,
             error_description=error_description,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import json
 import os
 import platform
@@ -32,6 +33,14 @@ MEASUREMENTS: dict[str, Callable[[Size], Result]] = {
     "attach-requests": micro.attach_requests,
     "attach-httpx": micro.attach_httpx,
     "attach-httpx-async": micro.attach_httpx_async,
+    **{
+        name: measure
+        for library, name, measure in (
+            ("niquests", "attach-niquests", micro.attach_niquests),
+            ("aiohttp", "attach-aiohttp", micro.attach_aiohttp),
+        )
+        if importlib.util.find_spec(library)  # no part of the extra bench: niquests puts a urllib3 of its own in place
+    },
     "call-httpx": micro.call_httpx,
     "call-requests": micro.call_requests,
     "ahead": ahead.measure,

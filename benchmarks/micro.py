@@ -34,6 +34,18 @@ def attach_httpx_async(size: Size) -> Result:
     return result
 
 
+def attach_niquests(size: Size) -> Result:
+    result = _measure("attach-niquests", "Attach, niquests: `session.prepare_request`", [STATIC], size, divide=5)
+    result.bars = [_bar(result, STATIC, 1.3)]
+    return result
+
+
+def attach_aiohttp(size: Size) -> Result:
+    result = _measure("attach-aiohttp", "Attach, aiohttp: `session.get` but for the network", [STATIC], size, divide=5)
+    result.bars = [_bar(result, STATIC, 1.3)]
+    return result
+
+
 def call_httpx(size: Size) -> Result:
     result = _measure("call-httpx", "A whole call over a null transport, httpx", [NO_AUTH], size, divide=5)
     result.bars = [_bar(result, NO_AUTH, 1.06)]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Callable
 
-from benchmarks import attach, saving, whole_call
+from benchmarks import attach, attach_others, saving, whole_call
 from benchmarks.results import Size
 from benchmarks.timing import Contender, interleave
 
@@ -15,6 +15,8 @@ CONTENDERS: dict[str, Callable[[], list[Contender]]] = {
     "attach-requests": attach.requests_contenders,
     "attach-httpx": attach.httpx_contenders,
     "attach-httpx-async": attach.async_httpx_contenders,
+    "attach-niquests": attach_others.niquests_contenders,
+    "attach-aiohttp": attach_others.aiohttp_contenders,
     "call-httpx": whole_call.httpx_contenders,
     "call-requests": whole_call.requests_contenders,
     "saving": saving.contenders,

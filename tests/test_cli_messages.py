@@ -443,3 +443,22 @@ def test_it_costs_at_most_half_more_than_importing_click(command: Command, args:
         if attempt >= 10 and best["ours"] <= 1.5 * best["click"]:
             break
     assert best["ours"] <= 1.5 * best["click"], best
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells who holds a lock")
+def test_a_lock_that_is_held_elsewhere_is_named_with_its_holder_in_the_error(tmp_path: Path) -> None:
+    from aries_auth import LockTimeout
+
+    store = FileTokenStore(tmp_path / "t.json", lock_timeout=0.3)
+    with store.locked():
+        with pytest.raises(LockTimeout, match=rf"t\.json.*process {os.getpid()}\b"):
+            _wait_for(store)
+        with pytest.raises(LockTimeout, match=rf"process {os.getpid()}\b"), store.locked(1.0):
+            pass
+
+
+def _wait_for(store: FileTokenStore) -> None:
+    from aries_auth.store import locked_in_slices
+
+    with locked_in_slices(store, should_stop=lambda: False):
+        pass

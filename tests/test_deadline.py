@@ -110,6 +110,8 @@ def test_a_token_clients_connection_that_was_open_is_not_watched_when_it_serves_
             assert send_once(request_for(aries), session, "requests", 5.0).answer is not None
         session.get(f"{aries.url}/v1/echo")
         pools: Any = session.get_adapter(aries.url).poolmanager.pools  # type: ignore[attr-defined]
+        if not hasattr(pools, "keys"):
+            pytest.skip("urllib3-future stands in urllib3's place, and keeps its connections otherwise")
         pools = [pools[key] for key in pools.keys()]  # noqa: SIM118 - no dict
         connections = [connection for pool in pools for connection in pool.pool.queue if connection is not None]
         assert connections

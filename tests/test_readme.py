@@ -2,8 +2,8 @@
 
 The README runs as one session, in its order, as a reader would: a person types at a terminal, in an environment that
 says nothing but where the sandbox is. The pages of docs/ run with a login that is there. Python blocks of a page run
-one after another as one program, shell blocks each as one script. A block after ``<!-- not run: why -->`` is left out.
-Blocks that hold tests are run by tests/ecosystem/test_docs.py.
+one after another as one program, shell blocks each as one script. A block after the comment ``<!-- not run: why -->``
+is left out. Blocks that hold tests are run by tests/ecosystem/test_docs.py.
 """
 
 from __future__ import annotations

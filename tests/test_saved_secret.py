@@ -452,3 +452,21 @@ def test_a_secret_is_looked_for_by_the_credentials_of_its_client(store: FileToke
     token = Token("a", client_id="mine", redirect_uri="http://127.0.0.1:1/cb")
     credentials = ClientCredentials(None, SecretSource(None), None).credentials(token, store)
     assert credentials.client_secret == Secret(SECRET)
+
+
+def test_rekey_moves_the_secret_along_with_the_token(tmp_path: Path) -> None:
+    from aries_auth import StoreError
+
+    module = pytest.importorskip("cryptography.fernet")
+    old, new = fernet(), fernet()
+    store = FileTokenStore(tmp_path / "t.json", cipher=old)
+    saved_secret.save(store, "mine", Secret(SECRET))
+    assert saved_secret.rekey(store, module.MultiFernet([new, old]), encrypt_plain=False)
+    assert secret_of(FileTokenStore(tmp_path / "t.json", cipher=new)) == Secret(SECRET)
+    plain = FileTokenStore(tmp_path / "plain.json")
+    saved_secret.save(plain, "mine", Secret(SECRET))
+    with pytest.raises(StoreError, match="not encrypted"):
+        saved_secret.rekey(plain, new, encrypt_plain=False)
+    assert saved_secret.rekey(plain, new, encrypt_plain=True)
+    assert secret_of(FileTokenStore(tmp_path / "plain.json", cipher=new)) == Secret(SECRET)
+    assert not saved_secret.rekey(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)

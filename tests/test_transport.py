@@ -14,7 +14,6 @@ from typing import Any, Callable, Iterator
 import httpx
 import pytest
 import requests
-import trustme
 import urllib3
 import urllib3.exceptions
 
@@ -251,7 +250,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[str, str]]:
         def handle_error(self, *_: object) -> None:
             pass
 
-    authority = trustme.CA()
+    authority = pytest.importorskip("trustme", reason="needs cryptography").CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -482,7 +481,7 @@ def test_a_proxy_that_says_no_is_asked_once_and_its_password_sent_once(
     assert not outcome.error.retryable
     assert "hunter2" not in str(outcome.error)
     if status.startswith("407"):
-        assert "user name and a password" in str(outcome.error)
+        assert re.search("user name and a password|user:password", str(outcome.error))
 
 
 @pytest.mark.parametrize(
@@ -580,19 +579,15 @@ def test_an_adapter_whose_retries_cover_post_does_not_send_a_refresh_token_twice
         assert session.get(f"{aries.url}/v1/echo").status_code == 401, "the caller's own requests are retried"
 
 
-def test_a_certificate_that_only_the_other_librarys_variable_names(
+def test_a_certificate_that_only_the_other_librarys_variable_names_is_trusted(
     aries: AriesSandbox, library: str, tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, other = (
-        ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE") if library == "requests" else ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-    )
+    other = "SSL_CERT_FILE" if library == "requests" else "REQUESTS_CA_BUNDLE"
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(other, tls[1])
     outcome = send(request_for(aries, aries.issue_token(), tls[0]), VirtualTime(), library=library)
-    if library == "requests" and outcome.error is None:
-        return  # from 2.34 on it reads both
-    assert f"reads ${own} and not ${other}: set ${own}, too" in str(outcome.error)
+    assert outcome.error is None
 
 
 @pytest.mark.parametrize("again", [1, 2])

@@ -75,6 +75,7 @@ class Calls:
             response, resent = (yield request), None
         except GeneratorExit as closed:
             # The library closes the flow as an error passes through it, or a Ctrl-C: that does not wait.
+            resend.warn_of_hook(closed.__context__)
             if beside is not None and isinstance(closed.__context__, Exception):
                 beside.wait(self.source.timeout)
             raise
@@ -152,6 +153,8 @@ class _AsyncFlow(AsyncGenerator[Any, Any]):
         return self._flow.athrow(*error)
 
     async def aclose(self) -> None:
-        if isinstance(sys.exc_info()[1], Exception):
+        error = sys.exc_info()[1]
+        resend.warn_of_hook(error)
+        if isinstance(error, Exception):
             await self._beside.end()
         await self._flow.aclose()

@@ -17,9 +17,10 @@ from aries_auth.api_call.origins import Origins
 from aries_auth.api_call.resend import bearer, renewed
 from aries_auth.errors import ConfigurationError
 from aries_auth.refresh.policy import CachedToken
-from aries_auth.refresh.source import Handout, TokenSource
+from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
 _LOWEST = "3.14"
@@ -47,10 +48,11 @@ class Call(NamedTuple):
         """
         if not hasattr(request, "_asynchronous_auth"):
             raise _too_old()
-        if not self.origins.admit(request.url or ""):
+        url = request.url or ""
+        if not url.startswith(self.origins.prefixes) and not self.origins.admit(url):
             return request
         if not _in_loop():
-            self._attach(request, drive(self.source.get(time.time(), _LIBRARY)))
+            self.attach(request)
             return request
         waiting = _Waiting(self, request)
         # An AsyncSession awaits the first before it sends; a Session knows the second alone.
@@ -58,9 +60,14 @@ class Call(NamedTuple):
         request.hooks["pre_request"].append(waiting.attach)
         return request
 
-    def _attach(self, request: Any, handed: Handout) -> None:
-        request.headers["Authorization"] = handed.cached.authorization
-        hook = partial(self._on_response, position=position_of_body(request.body), beside=handed.beside)
+    def attach(self, request: Any) -> None:
+        """Put the token on a request of a Session."""
+        cached, beside = self.source.slot.cached, None
+        now = time.time()
+        if now >= cached.fresh_until:
+            cached, beside = drive(self.source.get(now, _LIBRARY))
+        request.headers["Authorization"] = cached.authorization
+        hook = partial(self._on_response, position=position_of_body(request.body), beside=beside)
         request.hooks["response"].append(hook)
 
     def _on_response(
@@ -72,7 +79,7 @@ class Call(NamedTuple):
         if sent is None or asyncio.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
         try:
-            cached = drive(renewed(self.source, sent, _LIBRARY))
+            cached = drive(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             response.close()
             raise
@@ -94,7 +101,7 @@ class Call(NamedTuple):
         if sent is None:
             return response
         try:
-            cached = await drive_async(renewed(self.source, sent, _LIBRARY))
+            cached = await drive_async(renewed(self.source, sent, _sender(response, options)))
         except BaseException:
             await response.close()
             raise
@@ -135,8 +142,12 @@ class _Waiting:
         """For a Session. Every hop of a redirect comes here, and nothing is added back to a later one."""
         if not self._done:
             self._done = True
-            self._call._attach(request, drive(self._call.source.get(time.time(), _LIBRARY)))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self._call.attach(request)
         return request
+
+
+def _sender(response: Any, options: dict[str, Any]) -> Sender:
+    return Sender.of_call(_LIBRARY, response.request.url or "", options)
 
 
 def _in_loop() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Mapping
 
 import requests
@@ -16,6 +18,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import retries
+from aries_auth.token_endpoint.network import Sender
 
 
 def resend_with_requests(
@@ -40,7 +43,7 @@ def resend_with_requests(
     if sent is None or not origins.cover(request.url or ""):
         return response
     try:
-        cached = drive(renewed(source, sent, "requests"))
+        cached = drive(renewed(source, sent, Sender.of_call("requests", request.url or "", options)))
     except BaseException:
         response.close()
         raise
@@ -52,7 +55,9 @@ def resend_with_requests(
     # requests prepares the next hop of a redirect from this very request: it must carry the new token, too.
     response.request = request.copy()
     request.headers["Authorization"] = cached.authorization
+    start = time.perf_counter()
     resent: requests.Response = connection.send(request, **options)
+    resent.elapsed = timedelta(seconds=time.perf_counter() - start)  # a session measures its own sending alone
     resent.history.append(response)
     resent.request = request
     return resent
@@ -83,6 +88,24 @@ def request_to_resend(
         return None
     refused.headers["Authorization"] = cached.authorization
     return refused
+
+
+def warn_of_hook(error: BaseException | None) -> None:
+    """Say once that an event hook of an httpx client raised for a 401, which then never reached the auth flow.
+
+    Args:
+        error: what ended a call before its answer came to the flow.
+    """
+    if getattr(getattr(error, "response", None), "status_code", None) == 401:
+        _warn_of_hook_once()
+
+
+@lru_cache(maxsize=1)
+def _warn_of_hook_once() -> None:
+    logger.warning(
+        "An event hook raised for a 401 before AriesAuth saw it, so the call was not sent again with a new token. "
+        "Call raise_for_status() on the answer instead, or leave 401 out in the hook."
+    )
 
 
 def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:

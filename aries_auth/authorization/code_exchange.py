@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from aries_auth.errors import StoreError, TokenRequestError, printable
+from aries_auth.errors import AriesAuthError, StoreError, TokenRequestError
 from aries_auth.log import logger
 from aries_auth.settings import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
@@ -108,9 +108,10 @@ def _save(entry: StoreEntry, token: Token, store: TokenStore, flight: Flight[Tok
             return
         except Exception as exc:  # noqa: BLE001 - a store of the caller's may raise anything
             fault = exc
-    said = printable(str(fault) or type(fault).__name__, (token.access_token, token.refresh_token or ""))
-    # A foreign error may show in its frames what it was given to save.
+    # A foreign error may quote what it was given to save, and so may its frames.
+    said = f"{fault}" if isinstance(fault, AriesAuthError) else f"it raised {type(fault).__name__}."
+    fault = fault if isinstance(fault, AriesAuthError) else None
     raise StoreError(
         f"Aries gave a token, but it could not be saved in {store_name(store)}, and is lost: {said} "
         "Mend that, and log in again."
-    ) from (fault if isinstance(fault, StoreError) else None)
+    ) from fault

@@ -148,7 +148,7 @@ class Listener:
             f"The browser did not come back to {self._redirect_uri} within {timeout:g} s. If Aries showed an error "
             "page, check client id and redirect URI in the Client Center. Start the login again; if the browser runs "
             "on another computer,",
-            in_code="use paste=True.",
+            in_code="use paste=True (the command: --paste).",
             in_command="use --paste.",
         )
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from typing import Any, Callable, Sequence
 
 import httpx
@@ -16,7 +13,7 @@ import requests
 
 from aries_auth import settings
 from aries_auth.auth import AriesAuth
-from aries_auth.authorization import pages, pasting, questions, ssh
+from aries_auth.authorization import browser, pages, pasting, questions, ssh
 from aries_auth.authorization.flow import AuthorizationCodeFlow
 from aries_auth.authorization.listener import Listener
 from aries_auth.authorization.sockets import loopback_authority
@@ -28,9 +25,6 @@ from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.protocol import join_scope
-
-# They would take over the terminal, and don't run the scripts of Aries' page.
-_TERMINAL_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m", "links2", "browsh"})
 
 
 @dataclass(frozen=True)
@@ -284,24 +278,4 @@ def _report(token: Token | None, choice: StoreChoice, talk: Talk) -> None:
 def _show(link: str, where: str, talk: Talk, *, open_browser: bool) -> None:
     talk.say(f"Open this link in {where} and approve the access:\n\n    {link}\n")
     if open_browser:
-        # No thread to be had: the link is on the screen.
-        with suppress(RuntimeError):
-            threading.Thread(target=_open, args=(link,), name="aries-auth-browser", daemon=True).start()
-
-
-def _open(link: str) -> None:
-    """Open the link; in a thread of its own, since some browsers return when they are closed."""
-    import webbrowser  # noqa: PLC0415 - only who logs in pays for it
-
-    # Whatever goes wrong here, the link is on the screen.
-    with suppress(Exception):
-        if not _is_terminal_browser(webbrowser):
-            webbrowser.open(link)
-
-
-def _is_terminal_browser(module: Any) -> bool:
-    try:
-        name = str(getattr(module.get(), "name", ""))
-    except module.Error:
-        return False
-    return PurePath(name).name in _TERMINAL_BROWSERS
+        browser.open_in_background(link)

@@ -83,4 +83,6 @@ def _not_had(exc: OSError, host: str, port: int) -> ConfigurationError:
             f"The redirect URI's address {address} can't be listened on: {exc.strerror or exc}. Set it up on this "
             "machine,"
         )
-    return advised(ConfigurationError, f"{what} {_ELSE}", in_code="paste=True.", in_command="--paste.")
+    return advised(
+        ConfigurationError, f"{what} {_ELSE}", in_code="paste=True (the command: --paste).", in_command="--paste."
+    )

@@ -5,15 +5,13 @@ A subcommand imports what it works with when it runs, so that ``--help`` costs l
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from aries_auth.cli.console import Failure, say, shown, tell
+from aries_auth.cli.console import Failure, say
 from aries_auth.cli.options import examples
 
 __all__ = ["main"]
@@ -45,23 +43,28 @@ class Program(click.Group):
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)
         try:
-            try:
-                code = run(*args, standalone_mode=False, **extra)
-            except click.ClickException as exc:
-                code = _show(exc)
-            except click.Abort:
-                say("interrupted")
-                code = INTERRUPTED
-            except SystemExit:
-                if "PacifyFlush" not in type(sys.stdout).__name__:
-                    raise
-                # click has met a closed pipe and said nothing.
-                code = _unwritten(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            code = run(*args, standalone_mode=False, **extra)
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
                 sys.stdout.flush()
-        except OSError as exc:
-            code = _unwritten(exc)
+        except (click.ClickException, click.Abort, OSError) as exc:
+            code = self._end(exc)
+        except SystemExit:
+            if "PacifyFlush" not in type(sys.stdout).__name__:
+                raise
+            from aries_auth.cli.trouble import closed_pipe  # noqa: PLC0415
+
+            code = closed_pipe()
         raise SystemExit(code if isinstance(code, int) else 0)
+
+    def _end(self, exc: Exception) -> int:
+        from aries_auth.cli import trouble  # noqa: PLC0415 - most runs go well
+
+        if isinstance(exc, click.ClickException):
+            return trouble.show(exc)
+        if isinstance(exc, OSError):
+            return trouble.unwritten(exc)
+        say("interrupted")
+        return INTERRUPTED
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
@@ -85,10 +88,9 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The subcommand that is meant; a mistyped one gets a suggestion."""
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches  # noqa: PLC0415 - it is wanted here alone
+            from aries_auth.cli.trouble import suggestion  # noqa: PLC0415
 
-            near = get_close_matches(args[0], _COMMANDS, n=1, cutoff=0.5)
-            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            ctx.fail(suggestion(args[0], _COMMANDS))
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -106,32 +108,6 @@ class Program(click.Group):
         """List them without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, short_help) for name, (_, short_help) in _COMMANDS.items()])
-
-
-def _show(exc: click.ClickException) -> int:
-    """Say what went wrong; wrong usage with the usage, as click does, but escaped."""
-    if isinstance(exc, Failure):
-        exc.show()
-        return exc.exit_code
-    if isinstance(exc, click.UsageError) and exc.ctx is not None:
-        tell(shown(exc.ctx.get_usage(), keep="\n"))
-        tell(f"Try '{shown(exc.ctx.command_path)} --help' for help.\n")
-    tell(f"Error: {shown(exc.format_message())}")
-    return exc.exit_code
-
-
-def _unwritten(exc: OSError) -> int:
-    """Say that a result could not be written. Python must not try again as it ends, and show a traceback."""
-    if exc.filename is not None:
-        raise exc
-    say(f"the result could not be written: {exc.strerror or type(exc).__name__}")
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (AttributeError, OSError, ValueError):
-        pass
-    return FAILED
 
 
 @click.group(

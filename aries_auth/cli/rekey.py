@@ -36,6 +36,7 @@ def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain:
     newest first. Give the old key along with the new one; once everything is moved, it can be left out.
     """
     from aries_auth.errors import ConfigurationError, StoreError  # noqa: PLC0415
+    from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415
     from aries_auth.settings.encryption import rekey as move  # noqa: PLC0415
     from aries_auth.settings.stores import choose_store, every_store  # noqa: PLC0415
@@ -49,6 +50,7 @@ def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain:
         where = store_name(found.store)
         try:
             token = move(cast("EncryptableStore", found.store), cipher, encrypt_plain=encrypt_plain)
+            saved_secret.rekey(found.store, cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

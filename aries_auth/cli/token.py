@@ -29,12 +29,8 @@ def token(profile: str | None, store: str | None) -> None:
     if fresh is not None:
         put(fresh.access_token)
         return
-    from aries_auth.cli.waiting import notice  # noqa: PLC0415
-
     show_trouble()
-    with notice(grant.store):
-        text = grant.auth().get_token()
-    put(text)
+    put(grant.auth().get_token())
 
 
 def _fresh(grant: Grant) -> Token | None:

@@ -29,10 +29,10 @@ def notice(store: TokenStore) -> Generator[None, None, None]:
 
 def _tell(store: TokenStore) -> None:
     from aries_auth.store import store_name  # noqa: PLC0415
-    from aries_auth.store.holder import holder_text  # noqa: PLC0415
+    from aries_auth.store.holder import holder_text, tells_holders  # noqa: PLC0415
 
     held = holder_text(store)
     if held:
         say(f"waiting for the lock of {store_name(store)}{held}")
-    else:
+    elif not tells_holders(store):
         say(f"still waiting: for the lock of {store_name(store)}, or for Aries' answer")

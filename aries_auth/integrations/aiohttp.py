@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Awaitable, Callable, NamedTuple
 
 from aries_auth.api_call import resend
+from aries_auth.api_call.origins import Origins
 from aries_auth.auth import AriesAuth
 from aries_auth.errors import ConfigurationError
 from aries_auth.singleflight.flight import Flight, drive_async
@@ -23,10 +24,10 @@ _LONGEST_REFUSAL = 1024 * 1024
 
 
 class _Hop(NamedTuple):
-    """The last hop that this task sent: of which call, to which origin, and whether with the token."""
+    """The last hop that this task sent: of which call, to which URL, and whether with the token."""
 
     call: object
-    origin: object
+    url: Any
     carried: bool
 
 
@@ -55,7 +56,7 @@ class AriesMiddleware:
     async def __call__(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """One hop of a call."""
         ready = self._auth._ready or self._auth._prepare()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        hop = _new_hop(request, ready.origins.admit)
+        hop = _new_hop(request, ready.origins)
         _last_hop.set(hop)
         if not hop.carried:
             return await handler(request)
@@ -83,20 +84,21 @@ class AriesMiddleware:
         return f"AriesMiddleware({self._auth!r})"
 
 
-def _new_hop(request: Any, admit: Callable[[str], bool]) -> _Hop:
+def _new_hop(request: Any, origins: Origins) -> _Hop:
     """Whether this hop gets the token: the call's first by its origin, a later one only where the last had it.
 
     aiohttp makes the request of each hop anew, without what a middleware put on the one before, and tells nobody which
     call it is of: its timer is what all hops of a call have in common, and no two calls.
     """
     url = request.url
-    url = url.with_scheme(_SCHEMES[url.scheme]) if url.scheme in _SCHEMES else url
-    origin = url.origin()
+    if url.scheme in _SCHEMES:
+        url = url.with_scheme(_SCHEMES[url.scheme])
     call = getattr(request, "_timer", None)
     last = _last_hop.get()
     if call is not None and last is not None and last.call is call:
-        return _Hop(call, origin, last.carried and last.origin == origin)
-    return _Hop(call, origin, admit(str(url)))
+        return _Hop(call, url, last.carried and last.url.origin() == url.origin())
+    text = str(url)
+    return _Hop(call, url, text.startswith(origins.prefixes) or origins.admit(text))
 
 
 async def _answer(call: Awaitable[Any], beside: Flight[Any] | None, timeout: float) -> Any:

@@ -14,6 +14,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token
+from aries_auth.token_endpoint.retries import PythonExiting
 
 _LOGIN_DUE = 3 * 86400.0
 _WARN_EVERY = 86400.0
@@ -48,6 +49,8 @@ class Events:
             logger.debug(text, where, extra=self._fields(request, sent_at, "busy"))
             return
         level = logging.WARNING if request.spares_callers else logging.DEBUG if sent_at is None else logging.INFO
+        if isinstance(error, PythonExiting):
+            level = logging.DEBUG
         outcome = "login_required" if isinstance(error, LoginRequired) else "failed"
         logger.log(
             level,

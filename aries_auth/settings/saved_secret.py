@@ -7,6 +7,7 @@ atomic replacement. If the system has a keyring, the secret is there, and the fi
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, Mapping, NamedTuple, cast
 
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
-from aries_auth.store import FileTokenStore, TokenStore, store_name
+from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.path import reason, resolve
 from aries_auth.store.private import read_private
@@ -144,6 +145,32 @@ def delete(store: TokenStore) -> bool:
         except OSError as exc:
             raise StoreError(f"{target} can't be removed: {reason(exc)}.") from exc
         sync_folder(str(Path(target).parent))
+    return True
+
+
+def rekey(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
+    """Save the secret anew under a cipher's newest key; returns whether there is one. As `rekey` does with the token.
+
+    Raises:
+        StoreError: it can't be read under the cipher, is plain and `encrypt_plain` was not said, or can't be written.
+    """
+    path = secret_path(store)
+    if path is None or not os.path.lexists(path) or not isinstance(store, FileTokenStore):
+        return False
+    working = copy.copy(store)
+    working.cipher = cipher
+    saved, fault = _read(path, working)
+    if saved is None and encrypt_plain:
+        working.cipher = None
+        saved, _ = _read(path, working)
+        working.cipher = cipher
+    if saved is None:
+        raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
+    document, fault = _document(saved.client_id, saved.secret, working)
+    if fault:
+        raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
+    with store.locked():
+        _replace(path, document, working)
     return True
 
 

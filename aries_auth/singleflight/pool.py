@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Callable, Generator, Protocol
 
 # 32 threads at the most: these, and one for all of them that ends requests in time (see `token_endpoint.deadline`).
@@ -17,6 +18,8 @@ MOST_IN_BACKGROUND = 31
 
 _SILENT_AT_EXIT = 2.0
 _GLANCE = 0.05
+_MOMENT = 0.001
+_LONGEST_IMPORT = 5.0
 _WAITING = "aries-auth: waiting for the token endpoint's answer before Python exits (30 s at most)."
 _AGAIN = "Press Ctrl-C again to give it up: a person may then have to log in again."
 
@@ -160,6 +163,32 @@ def interpreter_ending() -> bool:
     return all(thread is main or thread.daemon or isinstance(thread, FlightThread) for thread in threading.enumerate())
 
 
+def _let_imports_end() -> None:
+    """Before a fork, wait until no thread of ours is importing a module, 5 s at most.
+
+    The child would find the module's lock held by a thread that it does not have, and its own import waits for ever.
+    """
+    if not _in_flight():
+        return
+    give_up_at = time.monotonic() + _LONGEST_IMPORT
+    while _is_importing() and time.monotonic() < give_up_at:
+        time.sleep(_MOMENT)
+
+
+def _is_importing() -> bool:
+    ours = {thread.ident for thread in threading.enumerate() if isinstance(thread, FlightThread)}
+    frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented
+    return any(_imports(frame) for ident, frame in frames.items() if ident in ours)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _in_flight() -> bool:
     return any(isinstance(thread, FlightThread) for thread in threading.enumerate())
 
@@ -169,6 +198,9 @@ def _say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_let_imports_end)
 
 _exit = _Exit()
 _exit.watch()

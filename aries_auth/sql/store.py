@@ -128,8 +128,9 @@ class SQLTokenStore:
             StoreError: the database can't be asked.
         """
         row = RowLock(self._database, self._rows, self.key)
-        self._acquire(row, self.lock_timeout if timeout is None else timeout)
         try:
+            # Inside, so that Ctrl-C while it waits gives the connection back at once.
+            self._acquire(row, self.lock_timeout if timeout is None else timeout)
             yield SQLEntry(self._grant, row, self.lock_timeout)
         finally:
             row.release()

@@ -26,7 +26,7 @@ class FileTokenStore:
     """One grant in one JSON file, with its lock beside it.
 
     Making one does no I/O. A relative path or a ``~`` is therefore made absolute when the store is first used, its
-    `path` read or the store pickled, and keeps that meaning from then on.
+    `path` read or the store pickled, and keeps that meaning from then on. A profile is found where it is unpickled.
 
     A store pickles, and its `cipher` travels with it: a Fernet cipher takes its raw keys along. Send such a pickle (or
     that of an `AriesAuth` with such a store) only where the keys may go; else make the store where it is used.
@@ -142,7 +142,8 @@ class FileTokenStore:
         return resolve(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_path": self.path}  # the reader's working folder may be another
+        # A path travels as it is here, since the reader's working folder may be another; a profile is found there.
+        return {**self.__dict__, "_path": self.path if self._profile is None else None}
 
     def __repr__(self) -> str:
         if self._profile is not None:

@@ -25,10 +25,25 @@ def lock_holder(path: str) -> int | None:
     return None
 
 
+def holder_note(path: str) -> str:
+    """The process that holds the lock on a file, in brackets for a message; "" if that is not known."""
+    pid = lock_holder(path)
+    return "" if pid is None else f" (process {pid})"
+
+
+def lock_path(store: TokenStore) -> str | None:
+    """The lock file of a store that has a path."""
+    path = getattr(store, "path", None)
+    return f"{os.path.realpath(path)}.lock" if isinstance(path, str) else None
+
+
+def tells_holders(store: TokenStore) -> bool:
+    """Whether the system tells who holds a store's lock."""
+    return isinstance(getattr(store, "path", None), str) and Path("/proc/locks").exists()
+
+
 def holder_text(store: TokenStore) -> str:
     """Who else holds a store's lock, as the end of a sentence; "" if that is not known."""
-    path = getattr(store, "path", None)
-    if not isinstance(path, str):
-        return ""
-    pid = lock_holder(f"{os.path.realpath(path)}.lock")
+    path = lock_path(store)
+    pid = None if path is None else lock_holder(path)
     return "" if pid is None or pid == os.getpid() else f", which process {pid} holds"

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Callable, Tuple
 
 from aries_auth.errors import LockTimeout, StoreError
+from aries_auth.store.holder import holder_note
 from aries_auth.store.path import effective_user, reason
 
 _FIRST_PAUSE = 0.001
@@ -80,8 +81,10 @@ class ExclusiveLock:
         while not self._try_once():
             left = deadline - self._monotonic()
             if not left > 0:  # a NaN must not wait for ever
+                # Not for a glance: a background refresh makes one whenever another process refreshes.
+                holder = holder_note(self._path) if self._timeout >= 1 else ""
                 raise LockTimeout(
-                    f"{self._path} is locked by another process or thread, and was not released within "
+                    f"{self._path} is locked by another process or thread{holder}, and was not released within "
                     f"{self._timeout:g} s. Try again; if it stays so, look for a hung process that uses this store."
                 )
             time.sleep(min(pause, left))

@@ -7,6 +7,7 @@ from typing import Callable, Generator
 
 from aries_auth.errors import LockTimeout
 from aries_auth.singleflight.clock import monotonic
+from aries_auth.store.holder import holder_note, lock_path
 from aries_auth.store.protocol import StoreEntry, TokenStore, store_lock_timeout, store_name
 
 _SLICE = 0.25
@@ -42,7 +43,9 @@ def _enter(lock: ExitStack, store: TokenStore, longest: float, should_stop: Call
                 raise LockTimeout(f"Gave up waiting for the lock of {store_name(store)}: Python is exiting.") from None
             if not monotonic() < deadline:  # a NaN must not wait for ever
                 break
+    path = lock_path(store)
+    holder = "" if path is None else holder_note(path)
     raise LockTimeout(
-        f"{store_name(store)} stayed locked for {longest:g} s by another process or thread; nothing was sent. Try "
-        "again; if it stays so, look for a hung process that uses this store."
+        f"{store_name(store)} stayed locked for {longest:g} s by another process or thread{holder}; nothing was sent. "
+        "Try again; if it stays so, look for a hung process that uses this store."
     )

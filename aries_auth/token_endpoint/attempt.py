@@ -10,7 +10,7 @@ import os
 import platform
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, Callable, Mapping
 
 import requests
 
@@ -18,6 +18,7 @@ from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
 from aries_auth.token_endpoint.answer import Attempt, is_whole
 from aries_auth.token_endpoint.deadline import watchdog
 from aries_auth.token_endpoint.faults import classified
+from aries_auth.token_endpoint.network import options_for
 from aries_auth.token_endpoint.protocol import TokenRequest
 
 _LONGEST_CONNECT = 10.0
@@ -30,7 +31,8 @@ FIRST_PROCESS = os.getpid()
 def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
     """Send the request once, with `client` or else with `library`; it has ended after `seconds` and a moment."""
     module = import_module(library)  # httpx2 and niquests are no dependencies: here only when the caller uses them
-    send = functools.partial(_send, module, request, client, seconds)
+    options = options_for(library, request.url)
+    send = functools.partial(_send, module, request, client, seconds, options)
     if library in _OF_REQUESTS:
         ends = with_requests.ends_in_time(module, client, request.url)
     else:
@@ -38,15 +40,17 @@ def send_once(request: TokenRequest, client: Any, library: str, seconds: float) 
     return send() if ends else own_thread.run(send, seconds)
 
 
-def _send(module: Any, request: TokenRequest, client: Any, seconds: float) -> Attempt:
+def _send(module: Any, request: TokenRequest, client: Any, seconds: float, options: Mapping[str, Any]) -> Attempt:
     library = module.__name__
-    send = with_requests.send if library in _OF_REQUESTS else with_httpx.send
+    send: Callable[..., Attempt] = with_httpx.send
+    if library in _OF_REQUESTS:
+        send = functools.partial(with_requests.send, options=options)
     with watchdog.limit(seconds) as deadline:
         try:
             headers = _headers(library, module.__version__)
             attempt = send(module, request, client, (min(seconds, _LONGEST_CONNECT), seconds), headers, deadline)
         except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
-            attempt = classified(exc, request, client, library)
+            attempt = classified(exc, request, client)
     # What the deadline cut short can look like an answer's end.
     if deadline.passed and (attempt.answer is None or not is_whole(attempt.answer)):
         return Attempt(fault="the answer was not complete in time", unsent=attempt.unsent)
@@ -70,6 +74,7 @@ def _headers(library: str, version: str) -> dict[str, str]:
     return {
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # it is a few hundred bytes, and a bomb needs an encoding
+        "Cache-Control": "no-store",  # an installed requests-cache would keep the tokens on disk, and answer with them
         "Connection": "close",  # the next refresh is an hour away, and a child forked meanwhile would share it
         "Content-Type": "application/json",
         "User-Agent": f"aries-auth/{_version()} ({library}/{version}; python/{platform.python_version()})",

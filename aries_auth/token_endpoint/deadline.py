@@ -84,7 +84,8 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        # Not the RLock of its own: eventlet, patched late, replaces those, and breaks what was made from them.
+        self._changed = threading.Condition(threading.Lock())
         self._deadlines: set[Deadline] = set()
         self._until = 0.0
         self._thread: _Thread | None = None

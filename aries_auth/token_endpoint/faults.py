@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 from typing import Any, Iterable, Iterator, cast
 from urllib.parse import unquote
@@ -14,17 +13,16 @@ from urllib3.exceptions import NewConnectionError
 from aries_auth.errors import printable
 from aries_auth.token_endpoint import protocol
 from aries_auth.token_endpoint.answer import Attempt
+from aries_auth.token_endpoint.network import PROXY_ADVICE, UNREACHED_ADVICE, UNTRUSTED_ADVICE
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 _NEVER_MADE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _NOT_TRUSTED = frozenset({"SSLCertVerificationError", "CertificateError"})  # the latter is urllib3 1.26's own
 _TUNNEL_STATUS = re.compile(r"(?:Tunnel connection failed: |\A)([1-5]\d\d)\b")
-# Which variable names a library's CA bundle.
-_BUNDLES = {"requests": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "httpx": ("SSL_CERT_FILE", "SSL_CERT_DIR")}
 
 
-def classified(exc: Exception, request: TokenRequest, client: Any, library: str) -> Attempt:
-    """The attempt that ended with an exception of `library`."""
+def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
+    """The attempt that ended with an exception of an HTTP library."""
     fault = _shown(exc, request, client)
     causes = list(_causes(exc))
     if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
@@ -32,19 +30,19 @@ def classified(exc: Exception, request: TokenRequest, client: Any, library: str)
             fault=f"its certificate is not trusted ({fault})",
             unsent=True,
             retryable=False,
-            advice=_trust_advice(library),
+            advice=UNTRUSTED_ADVICE,
         )
     status = _tunnel_status(causes)
     if status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
         retryable = protocol.is_later(status) or status < 400
         return Attempt(
-            fault=fault, unsent=True, retryable=retryable, advice=protocol.PROXY_LOGIN if status == 407 else ""
+            fault=fault, unsent=True, retryable=retryable, advice=PROXY_ADVICE if status in (401, 407) else ""
         )
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
-        return Attempt(fault=fault, unsent=True)
+        return Attempt(fault=fault, unsent=True, advice=UNREACHED_ADVICE)
     status = getattr(getattr(exc, "response", None), "status_code", 0)
     if protocol.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
@@ -58,7 +56,7 @@ def _of_requests(exc: Exception, causes: Iterable[BaseException], fault: str) ->
             isinstance(cause, NewConnectionError) or str(cause).startswith("Tunnel connection failed")
             for cause in causes
         )
-        return Attempt(fault=fault, unsent=unsent)
+        return Attempt(fault=fault, unsent=unsent, advice=UNREACHED_ADVICE if unsent else "")
     return Attempt(fault=fault, retryable=_is_a(exc, "Timeout", "ChunkedEncodingError", "RetryError"))
 
 
@@ -76,17 +74,6 @@ def _tunnel_status(causes: Iterable[BaseException]) -> int | None:
             if match:
                 return int(match.group(1))
     return None
-
-
-def _trust_advice(library: str) -> str:
-    """Names the variable that this library reads, if only the other one's is set."""
-    own, others = _BUNDLES["httpx"], _BUNDLES["requests"]
-    if library not in ("httpx", "httpx2"):
-        own, others = others, own
-    set_others = [name for name in others if os.environ.get(name)]
-    if not set_others or any(os.environ.get(name) for name in own):
-        return ""
-    return f"This request was sent by {library}, which reads ${own[0]} and not ${set_others[0]}: set ${own[0]}, too."
 
 
 def _shown(exc: Exception, request: TokenRequest, client: Any) -> str:

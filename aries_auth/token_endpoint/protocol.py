@@ -319,8 +319,8 @@ def unusable_type(token: Token, url: str) -> TokenRequestError | None:
     if is_bearer(token):
         return None
     return TokenRequestError(
-        f"{url} answered with a token of the type {printable(token.token_type)}. It was saved, but only Bearer tokens "
-        "can be sent to the API. Ask Aries' support."
+        f"{url} answered with a token of the type {printable(token.token_type)}, and only Bearer tokens can be sent to "
+        "the API. If there is a store, the grant was saved there. Ask Aries' support why."
     )
 
 

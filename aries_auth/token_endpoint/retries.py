@@ -22,6 +22,10 @@ from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 _LEAST_TIME = 3.0
 
 
+class PythonExiting(TokenRequestError):
+    """Nothing was sent, and nothing went wrong: the program is over, and the next one's call refreshes the token."""
+
+
 class Outcome(NamedTuple):
     """What became of a token request.
 
@@ -102,7 +106,7 @@ def send(
     number = 0
     while True:
         if not pause(0.0):
-            return Outcome(TokenRequestError("The interpreter is ending; no token request was sent.", retryable=True))
+            return Outcome(PythonExiting("Python is exiting; no token request was sent.", retryable=True))
         sent_after = monotonic() - start
         attempt = send_once(request, client, library, deadline - monotonic())
         answer = attempt.answer

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import ssl
 import zlib
 from contextlib import closing
 from typing import Any, Iterator
 
 from aries_auth.token_endpoint.answer import Attempt, read_answer
 from aries_auth.token_endpoint.deadline import Deadline
+from aries_auth.token_endpoint.network import trust
 from aries_auth.token_endpoint.protocol import TokenRequest
 from aries_auth.token_endpoint.twin import can_have_twin, twin
 
@@ -26,7 +24,7 @@ def send(
     """Send the request once; `seconds` are for the connection and for each read."""
     if client is None:
         # The environment says no more than which proxy, and what the context is made from.
-        sender = module.Client(verify=_trust(module), trust_env=not request.is_local)
+        sender = module.Client(verify=trust(module), trust_env=not request.is_local)
     else:
         sender = _without_proxies(client) if request.is_local else client
     try:
@@ -120,14 +118,3 @@ def _inflated(response: Any) -> Iterator[bytes]:
         while left:
             yield decoder.decompress(left, 65536)
             left = decoder.unconsumed_tail
-
-
-def _trust(module: Any) -> ssl.SSLContext:
-    return _cached_trust(module, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.lru_cache(maxsize=4)
-def _cached_trust(module: Any, _file: str | None, _folder: str | None) -> ssl.SSLContext:
-    # Reading the CA bundle costs more than the rest of a refresh together; the variables are what it depends on.
-    context: ssl.SSLContext = module.create_ssl_context()
-    return context

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import Any, Dict, cast
+from typing import Any, Dict, Mapping, cast
 from urllib.parse import urlsplit
 
 from urllib3 import Retry
 
 from aries_auth.token_endpoint.answer import Attempt, read_answer
 from aries_auth.token_endpoint.deadline import Deadline
+from aries_auth.token_endpoint.network import settings_of
 from aries_auth.token_endpoint.protocol import TokenRequest
 from aries_auth.token_endpoint.twin import can_have_twin, twin
 
@@ -24,8 +25,9 @@ def send(
     seconds: tuple[float, float],
     headers: dict[str, str],
     deadline: Deadline,
+    options: Mapping[str, Any],
 ) -> Attempt:
-    """Send the request once; `seconds` are for the connection and for each read."""
+    """Send the request once; `seconds` are for the connection and for each read, `options` those of the call."""
     session = module.Session() if client is None else client
     try:
         sender = _view(module, session, request.url, deadline) or session
@@ -36,8 +38,7 @@ def send(
                 headers=headers,
                 auth=_without_authorization,
                 hooks={"response": _without_location},
-                verify=session.verify,  # else $REQUESTS_CA_BUNDLE would win over what the caller set
-                proxies=_no_proxies(request.url) if request.is_local else None,
+                **_network(session, client, request, options),
                 timeout=seconds,
                 allow_redirects=False,
                 stream=True,
@@ -65,6 +66,11 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
         return getattr(type(adapter), "send", None) is module.adapters.HTTPAdapter.send
     except Exception:  # noqa: BLE001 - the attempt itself will say it
         return False
+
+
+def _network(session: Any, client: Any, request: TokenRequest, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = settings_of(session, client, options)
+    return {**settings, "proxies": _no_proxies(request.url)} if request.is_local else settings
 
 
 def _no_proxies(url: str) -> dict[str, None]:

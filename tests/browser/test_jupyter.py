@@ -18,6 +18,8 @@ from tests.conftest import wait_until
 
 LOGIN = "from aries_auth import login; auth = login(scope='user:information', open_browser=False{more})"
 
+NO_KEYRING = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+
 
 class Kernel:
     """One ipykernel, and a client of it."""
@@ -25,8 +27,14 @@ class Kernel:
     def __init__(self, folder: Path, aries: AriesSandbox) -> None:
         from jupyter_client.manager import KernelManager
 
+        self._streams: dict[str, set[str]] = {}
         self.token_file = folder / "token.json"
-        told = {"ARIES_TOKEN_FILE": str(self.token_file), "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
+        told = {
+            "ARIES_TOKEN_FILE": str(self.token_file),
+            **NO_KEYRING,
+            "PYTHONPATH": str(ROOT),
+            "IPYTHONDIR": str(folder),
+        }
         environment = clean_environment(folder, **aries.environ, **told)
         self._manager = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"))
         self._manager.start_kernel(env=environment, cwd=str(folder))
@@ -56,6 +64,8 @@ class Kernel:
             if message["parent_header"].get("msg_id") != request:
                 continue
             content = message["content"]
+            if message["msg_type"] == "stream":
+                self._streams.setdefault(request, set()).add(str(content["name"]))
             shown += str(content.get("text", "")) + "".join(map(str, content.get("data", {}).values()))
             shown += "\n".join(content.get("traceback", []))
             if until is not None and re.search(until, shown):
@@ -63,6 +73,10 @@ class Kernel:
             if message["msg_type"] == "status" and content["execution_state"] == "idle":
                 return shown
         raise AssertionError(shown)
+
+    def streams(self, request: str) -> set[str]:
+        """The streams that a cell wrote to, as far as its output was read."""
+        return self._streams.get(request, set())
 
     def run(self, code: str) -> str:
         """A cell that must go well; what it showed."""
@@ -216,3 +230,59 @@ def test_a_kernel_without_a_field_says_so(kernel: Kernel) -> None:
     """papermill and nbconvert execute notebooks with nobody there to answer."""
     cell = kernel.execute(LOGIN.format(more=", paste=True"), allow_stdin=False)
     assert kernel.reply(cell)["ename"] == "AuthorizationError"
+
+
+def test_the_texts_are_an_ordinary_output_with_a_countdown_and_a_last_line(
+    kernel: Kernel, sandbox: AriesSandbox
+) -> None:
+    """Red boxes are for errors: nothing goes to standard error."""
+    cell = kernel.execute(LOGIN.format(more=""))
+    shown = kernel.output(cell, until=r"Waiting for the browser: \d+ s left")
+    link = link_in(shown, sandbox)
+    assert sandbox.browser(link).status == 200
+    assert kernel.reply(cell)["status"] == "ok"
+    rest = kernel.output(cell)
+    assert "Logged in: client sandbox-client; the access token is good until " in rest
+    assert kernel.streams(cell) <= {"stdout"}
+
+
+def test_what_is_missing_is_asked_for_in_fields_and_the_secret_is_not_shown(
+    kernel: Kernel, sandbox: AriesSandbox
+) -> None:
+    kernel.run("import os; told = {name: os.environ.pop(name) for name in list(os.environ) if 'CLIENT' in name}")
+    try:
+        cell = kernel.execute("from aries_auth import login; auth = login(open_browser=False)")
+        asked: list[str] = []
+        for answer in (sandbox.client_id, "1 3", sandbox.client_secret, "y"):
+            asked.append(kernel.asked())
+            kernel.answer(answer)
+        link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
+        assert sandbox.browser(link).status == 200
+        assert kernel.reply(cell)["status"] == "ok"
+        assert [question.split()[0] for question in asked] == ["Client", "Scopes,", "Client", "Keep"]
+        assert sandbox.client_secret not in kernel.output(cell)
+        assert kernel.run("auth.refresh().access_token != ''") == "True"
+    finally:
+        kernel.run("os.environ.update(told)")
+        Path(f"{kernel.token_file}.secret").unlink(missing_ok=True)
+
+
+def test_run_all_asks_nobody_while_the_login_serves(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=""))
+    sandbox.browser(link_in(kernel.output(cell, until=r"Waiting"), sandbox))
+    kernel.reply(cell)
+    again = kernel.execute(LOGIN.format(more=", if_needed=True"), allow_stdin=False)
+    assert kernel.reply(again)["status"] == "ok"
+    assert "Logged in: " in kernel.output(again)
+    assert len(sandbox.token_requests) == 1
+
+
+def test_a_notebook_that_is_executed_with_nobody_there_names_what_is_missing(kernel: Kernel) -> None:
+    kernel.run("import os; told = {name: os.environ.pop(name) for name in list(os.environ) if 'CLIENT' in name}")
+    try:
+        cell = kernel.execute("from aries_auth import login; login()", allow_stdin=False)
+        reply = kernel.reply(cell)
+        assert reply["ename"] == "ConfigurationError"
+        assert "ARIES_CLIENT_ID" in reply["evalue"]
+    finally:
+        kernel.run("os.environ.update(told)")

@@ -23,6 +23,7 @@ import aries_auth.auth  # noqa: F401 - the public names are loaded lazily
 from aries_auth import AriesAuth, FileTokenStore
 from aries_auth.testing import AriesSandbox
 from aries_auth.token_endpoint import attempt as sending
+from aries_auth.token_endpoint import network
 
 from .instants import AtInstant
 from .load import Load
@@ -32,7 +33,7 @@ from .zygote import Line, connect
 # another user may not be able to: that user need not see the folder where Python is.
 AriesAuth("id", "secret", "http://127.0.0.1/", store="token.json")._prepare()
 AriesAuth("id", "secret", "http://127.0.0.1/")._prepare()
-httpx.Client(verify=sending._trust(httpx)).close()
+httpx.Client(verify=network.trust(httpx)).close()
 sending._version()
 
 

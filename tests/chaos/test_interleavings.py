@@ -31,7 +31,7 @@ NOW = 1_000_000.0
 LIFE = 3600.0
 URL = "https://token.example/v1/oauth2/token"
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 def token(number: int, obtained_at: float) -> Token:

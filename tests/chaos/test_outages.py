@@ -12,7 +12,6 @@ from email.utils import formatdate
 from typing import Any, Callable, ContextManager, Iterator
 
 import pytest
-import trustme
 
 from aries_auth import LoginRequired, TokenRequestError
 from aries_auth.testing import AriesSandbox
@@ -60,6 +59,7 @@ def not_trusted(aries: AriesSandbox, seconds: float) -> Iterator[str]:
     """Its certificate is of an authority that nobody knows."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme = pytest.importorskip("trustme", reason="needs cryptography")
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # the handshakes that it breaks off

@@ -142,7 +142,8 @@ def main() -> None:
     path = sys.argv[1]
     keep = connect(path)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
-    gc.freeze()  # what was imported is not looked through at the end of every child
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()  # what was imported is not looked through at the end of every child
     for order in iter(sys.stdin.readline, ""):
         options = json.loads(order)
         if os.fork() == 0:

@@ -192,19 +192,69 @@ def test_websocat_shows_the_token_and_streams(
     assert aries_sandbox.api_requests[-1].fingerprint == fingerprint(token.access_token)
 
 
-# aiohttp
+# Libraries
+
+
+def run(program: str, aries: AriesSandbox, environment: dict[str, str]) -> str:
+    program = program.replace("https://api.aries.com", aries.api_url)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    # dlt writes where it is run.
+    done = subprocess.run(
+        command, env=environment, cwd=environment["HOME"], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_aiohttp_calls_with_a_token_that_is_refreshed(
     aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore
 ) -> None:
-    pytest.importorskip("aiohttp")
+    pytest.importorskip("aiohttp", minversion="3.12")
     store.save(aries_sandbox.issue_token(age=EXPIRED))
-    program = block("other-libraries", "python", "import aiohttp").replace(
-        "https://api.aries.com", aries_sandbox.api_url
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == ("Sandbox User\n", "")
+    assert run(block("other-libraries", "python", "import aiohttp"), aries_sandbox, environment) == "Sandbox User\n"
     assert aries_sandbox.refresh_count == 1
+
+
+TWENTY = {
+    "aiohttp": (
+        "import aiohttp",
+        "asyncio.run(all_of())",
+        "async def all_of(): await asyncio.gather(*(me() for _ in range(20)))",
+    ),
+    "niquests": ("import niquests", "in_threads(call)", "def call(): return {line}"),
+    "urllib3": ("import urllib3", "in_threads(call)", "def call(): return {line}"),
+}
+IN_THREADS = """
+def in_threads(act):
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: act(), range(20)))
+"""
+
+
+@pytest.mark.parametrize("library", TWENTY)
+def test_a_recipe_makes_one_refresh_for_20_calls_that_are_refused_at_once(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore, library: str
+) -> None:
+    pytest.importorskip(library, minversion={"aiohttp": "3.12", "niquests": "3.14"}.get(library))
+    having, start, define = TWENTY[library]
+    *lines, last = block("other-libraries", "python", having).rstrip().splitlines()
+    aries_sandbox.revoke_access_tokens()
+    define = define.format(line=last[len("assert ") :] if last.startswith("assert ") else last[len("print(") : -1])
+    run("\n".join([*lines, IN_THREADS, define, start]), aries_sandbox, environment)
+    assert [request.status for request in aries_sandbox.api_requests].count(200) == 20
+    assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
+
+
+@pytest.mark.slow
+def test_dlt_loads_through_one_refresh(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], store: FileTokenStore
+) -> None:
+    for name in ("dlt", "duckdb"):
+        pytest.importorskip(name)
+    aries_sandbox.revoke_access_tokens()
+    environment = {**environment, "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    output = run(block("other-libraries", "python", "import dlt"), aries_sandbox, environment)
+    assert "'accounts" in output
+    assert "'me'" in output
+    assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1

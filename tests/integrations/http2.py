@@ -23,7 +23,11 @@ def front(target: str) -> Any:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        kept = [(name, value) for name, value in scope["headers"] if name in (b"authorization", b"content-type")]
+        kept = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name in (b"authorization", b"content-type", b"user-agent")
+        ]
         path = scope["raw_path"].decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
         answer = await client.request(scope["method"], path, headers=kept, content=body)
         headers = [(b"content-type", b"application/json"), (b"x-http", scope["http_version"].encode())]

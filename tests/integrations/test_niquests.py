@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import AsyncIterator, Callable, Iterator
+from typing import AsyncIterator, Callable
 
 import pytest
 
 from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import EXPIRED, in_threads, wait_until
+from tests.conftest import EXPIRED, in_threads
+
+from .conftest import Front
 
 niquests = pytest.importorskip("niquests", minversion="3.14", reason="needs niquests 3.14")
 
@@ -177,45 +175,16 @@ def test_an_old_niquests_is_named_with_the_command_that_helps(
 # HTTP/2
 
 
-@pytest.fixture
-def http2(aries: AriesSandbox, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The URL of an HTTP/2 server in front of the sandbox, and its CA bundle."""
-    if importlib.util.find_spec("hypercorn") is None:
-        pytest.skip("needs hypercorn")
-    trustme = pytest.importorskip("trustme")
-    authority = trustme.CA()
-    files = [str(tmp_path / name) for name in ("ca.pem", "cert.pem", "key.pem")]
-    certificate = authority.issue_cert("localhost")
-    authority.cert_pem.write_to_path(files[0])
-    certificate.cert_chain_pems[0].write_to_path(files[1])
-    certificate.private_key_pem.write_to_path(files[2])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = str(Path(__file__).parent / "http2.py")
-    with subprocess.Popen(
-        [sys.executable, program, aries.url, str(port), *files[1:]], stderr=subprocess.DEVNULL
-    ) as server:
-
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("localhost", port)) == 0
-
-        wait_until(listens, timeout=30)
-        yield f"https://localhost:{port}", files[0]
-        server.terminate()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("multiplexed", [False, True])
 def test_a_call_over_http2_is_resent_and_its_refresh_serves_all(
-    http2: tuple[str, str],
+    front: Front,
     make_auth: Callable[..., AriesAuth],
     stored: Callable[..., Token],
     aries: AriesSandbox,
     multiplexed: bool,
 ) -> None:
-    origin, bundle = http2
+    origin, bundle = front
     stored(age=OLD)
     auth = make_auth(api_origins=[origin])
     auth.get_token()
@@ -232,9 +201,9 @@ def test_a_call_over_http2_is_resent_and_its_refresh_serves_all(
 
 @pytest.mark.slow
 def test_an_async_call_over_http2_is_resent(
-    http2: tuple[str, str], make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox
+    front: Front, make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox
 ) -> None:
-    origin, bundle = http2
+    origin, bundle = front
     stored(age=OLD)
     auth = make_auth(api_origins=[origin])
     aries.revoke_access_tokens()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import socket
 import sys
 import threading
@@ -30,6 +31,7 @@ from aries_auth import (
     login,
 )
 from aries_auth.testing import AriesSandbox, Page
+from aries_auth.token import Secret
 
 from .conftest import HAS_MODES, SCOPE, CtrlC, assert_hidden, needs_signals
 
@@ -470,3 +472,176 @@ def test_a_locked_store_is_noticed_before_the_browser_opens(given: Any, browser:
     with FileTokenStore(store_path).locked(), pytest.raises(LockTimeout):
         login(**{**given, "store": FileTokenStore(store_path, lock_timeout=0.2)})
     assert not browser.links
+
+
+# Only if needed
+
+
+def test_if_needed_returns_at_once_while_the_grant_serves_calls(
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path
+) -> None:
+    FileTokenStore(store_path).save(aries.issue_token(scope=SCOPE))
+    auth = login(**{**given, "if_needed": True})
+    assert auth.get_token()
+    assert not browser.links
+    assert not aries.token_requests
+
+
+@pytest.mark.parametrize(
+    "token, changes",
+    [
+        ({"scope": "user:information"}, {}),  # a scope is missing
+        ({"scope": SCOPE, "age": 4000.0, "refresh_expires_in": 10.0}, {}),  # the grant has ended
+        (None, {}),
+        ({"scope": SCOPE}, {"client_id": "another"}),
+    ],
+)
+def test_if_needed_logs_in_where_the_grant_does_not_serve(
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path, token: Any, changes: Any
+) -> None:
+    if token is not None:
+        FileTokenStore(store_path).save(aries.issue_token(**token))
+    with pytest.raises(AuthorizationError):
+        login(**{**given, "if_needed": True, "open_browser": False, "callback_timeout": 0.2, **changes})
+
+
+def test_if_needed_logs_in_where_the_token_has_expired_and_the_secret_is_not_found(
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path
+) -> None:
+    FileTokenStore(store_path).save(aries.issue_token(scope=SCOPE, age=4000.0))
+    with pytest.raises(ConfigurationError, match="client_secret"):
+        login(**{**given, "if_needed": True, "client_secret": None})
+
+
+def test_if_needed_takes_a_grant_that_does_not_say_its_scopes(
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path
+) -> None:
+    token = Token.from_dict({**aries.issue_token().to_dict(), "scope": None})
+    FileTokenStore(store_path).save(token)
+    login(**{**given, "if_needed": True})
+    assert not browser.links
+
+
+# The secret
+
+
+def test_a_secret_is_saved_when_that_is_asked_for_and_then_needs_no_parameter(
+    given: Any, aries: AriesSandbox, store_path: Path
+) -> None:
+    login(**given, save_secret="file")
+    auth = AriesAuth(store=store_path, token_url=aries.token_url, api_origins=[aries.api_url])
+    assert auth.refresh().access_token
+
+
+def test_a_secret_that_was_given_is_not_saved_unasked(given: Any, store_path: Path) -> None:
+    login(**given)
+    assert not Path(f"{store_path}.secret").exists()
+
+
+@pytest.mark.parametrize("where", ["vault", 1])
+def test_a_place_that_is_none_is_refused_before_the_browser_opens(given: Any, browser: Browser, where: Any) -> None:
+    with pytest.raises(ConfigurationError, match="save_secret"):
+        login(**given, save_secret=where)
+    assert not browser.links
+
+
+def test_a_store_of_one_s_own_can_keep_no_secret(given: Any, browser: Browser) -> None:
+    class Own:
+        def load(self) -> None:
+            return None
+
+    with pytest.raises(ConfigurationError, match="is no file"):
+        login(**{**given, "store": Own()}, save_secret=True)
+    assert not browser.links
+
+
+# Nobody to ask, no thread, PKCE
+
+
+def test_scope_may_be_left_out_and_comes_from_the_variable(
+    given: Any, aries: AriesSandbox, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARIES_SCOPE", "market:information")
+    del given["scope"]
+    login(**given)
+    token = FileTokenStore(store_path).load()
+    assert token is not None
+    assert token.scope == "market:information"
+
+
+def test_a_scope_that_nobody_says_is_named_with_its_variable(given: Any, browser: Browser) -> None:
+    del given["scope"]
+    with pytest.raises(ConfigurationError, match=r"scope is missing.*\$ARIES_SCOPE"):
+        login(**given)
+    assert not browser.links
+
+
+def test_with_no_thread_to_be_had_the_login_goes_on_without_opening_the_browser(
+    given: Any, aries: AriesSandbox, browser: Browser, monkeypatch: pytest.MonkeyPatch, pasted: Callable[..., None]
+) -> None:
+    import threading
+
+    start = threading.Thread.start
+
+    def none_of_ours(self: threading.Thread) -> None:
+        if self.name == "aries-auth-browser":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", none_of_ours)
+    pasted(aries.approve)
+    login(**{**given, "redirect_uri": HOSTED})
+    assert not browser.links
+
+
+def test_pkce_is_used_when_that_is_asked_for(given: Any, aries: AriesSandbox) -> None:
+    aries.rules.require_pkce = True
+    assert login(**given, pkce=True).get_token()
+
+
+def test_a_login_without_a_terminal_ends_with_who_is_logged_in_and_until_when(
+    given: Any, aries: AriesSandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login(**given)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(rf"Logged in: client {aries.client_id}; the access token is good until ", last)
+
+
+# What is pasted
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "nonsense", "https://x", "http://127.0.0.1:8765/callback", "  \n", "code-alone", "?code=a&state=b"]
+)
+def test_what_is_no_callback_is_asked_for_again(
+    given: Any, aries: AriesSandbox, store_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, capsys: Any
+) -> None:
+    answers = [wrong, wrong]
+
+    def read(prompt: str = "") -> str:
+        shown = capsys.readouterr().err
+        links = [line.strip() for line in shown.splitlines() if "response_type" in line]
+        seen.extend(links)
+        return answers.pop() if answers else aries.approve(seen[0])
+
+    seen: list[str] = []
+    monkeypatch.setattr("builtins.input", read)
+    login(**given, paste=True)
+    assert store_path.exists()
+    assert len(aries.token_requests) == 1
+
+
+def test_who_never_gives_an_address_is_not_asked_for_ever(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "nonsense")
+    with pytest.raises(AuthorizationError, match="No address of this login"):
+        login(**given, paste=True)
+
+
+@pytest.mark.parametrize("around", ["'{}'", '"{}"', "<{}>", " {} ", "\u201c{}\u201d", "\x1b[200~{}\x1b[201~"])
+def test_quotes_and_white_space_around_a_pasted_address_are_dropped(around: str) -> None:
+    from aries_auth.authorization.pasting import cleaned, is_callback
+
+    address = "http://127.0.0.1:8765/callback?code=a-b_c%2F&state=x~y"
+    wrapped = around.format(f"{address[:30]}\r\n  {address[30:]}")
+    assert cleaned(Secret(wrapped)) == Secret(address)
+    assert is_callback(cleaned(Secret(wrapped)))

@@ -15,7 +15,14 @@ import pytest
 import requests
 import urllib3
 
-from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token, TokenRequestError
+from aries_auth import (
+    AriesAuth,
+    AuthorizationCodeFlow,
+    FileTokenStore,
+    LoginRequired,
+    Token,
+    TokenRequestError,
+)
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, Program
 
@@ -204,3 +211,21 @@ def test_a_proxys_password_is_on_no_terminal(
     assert "proxy" in done.stderr
     for part in ("zQ7", "zX9", aries.client_secret):
         assert part not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("with_store", [True, False], ids=["with a store", "without one"])
+def test_a_login_that_brings_a_token_of_another_type_is_an_error_after_the_save(
+    aries: AriesSandbox, store: FileTokenStore, with_store: bool
+) -> None:
+    flow = AuthorizationCodeFlow(
+        aries.client_id, aries.client_secret, aries.redirect_uri, scope="user:information",
+        authorize_url=aries.authorize_url, token_url=aries.token_url,
+    )  # fmt: skip
+    url, state = flow.authorization_url()
+    callback = aries.approve(url)
+    aries.fail(body={"access_token": "foreign-token", "refresh_token": "next", "token_type": "mac"})
+    with pytest.raises(TokenRequestError, match="of the type mac") as failed:
+        flow.fetch_token(callback, state=state, store=store if with_store else None)
+    assert "foreign-token" not in str(failed.value)
+    saved = store.load()
+    assert (saved is not None and saved.refresh_token == "next") is with_store

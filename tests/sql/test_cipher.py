@@ -212,6 +212,23 @@ def test_a_key_file_that_cannot_be_read_is_named(environment, tmp_path):
         cipher_of_environment()
 
 
+def test_a_fifo_as_the_key_file_is_refused_without_waiting(environment, tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "keys")
+    environment.setenv("ARIES_STORE_KEY_FILE", str(tmp_path / "keys"))
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        cipher_of_environment()
+
+
+def test_a_key_file_may_begin_with_a_signature_and_lie_in_the_home(environment, tmp_path):
+    mine = key()
+    (tmp_path / "keys").write_bytes(b"\xef\xbb\xbf" + mine)
+    environment.setenv("HOME", str(tmp_path))
+    environment.setenv("ARIES_STORE_KEY_FILE", "~/keys")
+    assert fernet.Fernet(mine).decrypt(cipher_of_environment().encrypt(b"x")) == b"x"
+
+
 def test_without_cryptography_the_error_says_what_to_install(environment):
     import sys
 

@@ -86,7 +86,12 @@ def test_status_lists_every_profile_of_a_database(command, url):
     SQLTokenStore(url, "c-profile").save(Token("a", expires_at=1.0, obtained_at=0.5))
     done = command.call("status", "--all", ARIES_STORE_URL=url)
     assert done.returncode == 3
-    assert done.stdout.count("access token ") == 4
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == [
+        "a-profile",
+        "b-profile",
+        "c-profile",
+        "user:42",
+    ]
     assert "--profile c-profile" in done.stderr
 
 

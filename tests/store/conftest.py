@@ -39,6 +39,11 @@ def some_token(access_token: str = ACCESS, **fields: Any) -> Token:
     )
 
 
+def fernet() -> Any:
+    """Fernet; a skip where cryptography has no wheel (PyPy, free-threaded builds)."""
+    return pytest.importorskip("cryptography.fernet", reason="there is no wheel of cryptography for this Python").Fernet
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "store" / "t.json"

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet, MultiFernet
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +15,8 @@ from aries_auth.store.document import decode, encode
 from tests.leaks import assert_no_secret
 from tests.store.conftest import ACCESS, REFRESH, some_token
 
+fernet = pytest.importorskip("cryptography.fernet", reason="there is no wheel of cryptography for this Python")
+Fernet, MultiFernet = fernet.Fernet, fernet.MultiFernet
 KEY, OTHER_KEY = Fernet.generate_key(), Fernet.generate_key()
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LockTimeout, StoreError, Token, TokenStore
 from aries_auth.store import profile_path, store_name
@@ -25,6 +24,7 @@ from tests.store.conftest import (
     Child,
     as_ordinary_user,
     descriptors,
+    fernet,
     fill,
     largest_file,
     mode_of,
@@ -184,6 +184,7 @@ def test_it_pickles_and_copies(path: Path) -> None:
 
 
 def test_an_auth_with_an_encrypted_store_pickles_and_its_keys_travel(path: Path) -> None:
+    Fernet = fernet()
     store = FileTokenStore(path, cipher=Fernet(Fernet.generate_key()))
     store.save(some_token())
     there = pickle.loads(pickle.dumps(AriesAuth("c", "s", "http://localhost/", store=store)))
@@ -210,6 +211,7 @@ def test_a_forked_child_neither_saves_nor_deletes_what_its_parent_holds(store: F
 
 
 def test_repr_shows_the_path_and_no_key(path: Path) -> None:
+    Fernet = fernet()
     assert repr(FileTokenStore(path, cipher=Fernet(Fernet.generate_key()))) == f"FileTokenStore({str(path)!r})"
 
 
@@ -716,6 +718,7 @@ def test_neither_load_nor_save_leaves_a_descriptor(store: FileTokenStore) -> Non
 
 
 def test_an_encrypted_store_is_read_with_its_key_alone(path: Path) -> None:
+    Fernet = fernet()
     cipher = Fernet(Fernet.generate_key())
     FileTokenStore(path, cipher=cipher).save(some_token())
     assert FileTokenStore(path, cipher=cipher).load() == some_token()
@@ -730,6 +733,7 @@ def test_an_encrypted_store_is_read_with_its_key_alone(path: Path) -> None:
 
 
 def test_a_plain_file_where_a_cipher_is_given_is_a_store_error(store: FileTokenStore, path: Path) -> None:
+    Fernet = fernet()
     store.save(some_token())
     with pytest.raises(StoreError, match="not encrypted: `aries-auth rekey`"):
         FileTokenStore(path, cipher=Fernet(Fernet.generate_key())).load()

@@ -174,6 +174,7 @@ def test_a_crash_at_any_instant_leaves_the_old_or_the_new_token_whole(store: Fil
 # A child that is forked inside the block
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_in_the_block_does_not_release_its_parents_lock_where_it_leaves_it(
     store: FileTokenStore, signals: Any
 ) -> None:

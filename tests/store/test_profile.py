@@ -188,6 +188,14 @@ def test_a_relative_path_keeps_the_meaning_of_its_first_use(tmp_path: Path, monk
     assert pickle.loads(travelled).path == str(tmp_path / "p.json")
 
 
+def test_a_profile_is_found_where_it_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileTokenStore.for_profile("paper")
+    assert store.path.startswith(str(tmp_path))
+    travelled = pickle.dumps(store)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "there"))
+    assert pickle.loads(travelled).path == str(tmp_path / "there" / "aries-auth" / "paper.json")
+
+
 def test_the_folder_is_platformdirs(data: Path) -> None:
     assert profile_path("x") == str(data / "x.json")
 

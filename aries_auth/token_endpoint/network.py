@@ -1,0 +1,89 @@
+"""Whom a token request trusts and which proxies it uses, if no `token_client` says so, and what to do if that fails."""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+from typing import Any, Mapping
+from urllib.parse import urlsplit
+
+UNTRUSTED_ADVICE = (
+    "If a company proxy reads TLS here, set $REQUESTS_CA_BUNDLE or $SSL_CERT_FILE to a file with its CA, or pass a "
+    "token_client= that trusts it; else check the token URL."
+)
+PROXY_ADVICE = (
+    "Set $HTTPS_PROXY to http://user:password@host:port, with characters such as #, / and % percent-encoded, or pass a "
+    "token_client= that knows the proxy's credentials."
+)
+UNREACHED_ADVICE = "Try again later. Behind a company proxy, set $HTTPS_PROXY or pass a token_client= that uses it."
+
+
+class Sender(str):
+    """A library's name, with what the call that wants the token told it of the network.
+
+    Attributes:
+        url: the call's.
+        options: its `verify`, `cert` and `proxies`, as requests and niquests hand them to a response hook.
+    """
+
+    __slots__ = ("options", "url")
+
+    url: str
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of_call(cls, library: str, url: str, options: Mapping[str, Any]) -> Sender:
+        """The sender for a call that was made with these options."""
+        sender = cls(library)
+        sender.url = url
+        sender.options = {
+            name: options[name]
+            for name in ("verify", "cert", "proxies")
+            if options.get(name) not in (None, True, "") and options[name] != {}
+        }
+        return sender
+
+
+def options_for(library: str, token_url: str) -> Mapping[str, Any]:
+    """What the call said of the network, as far as it holds for the token endpoint."""
+    if not isinstance(library, Sender):
+        return {}
+    if library.options.get("verify") is False and urlsplit(library.url)[:2] != urlsplit(token_url)[:2]:
+        # Whoever checks no certificate of the API has not said so of another host, which gets the client's secret.
+        return {name: value for name, value in library.options.items() if name != "verify"}
+    return library.options
+
+
+def settings_of(session: Any, client: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Whom to trust and which proxies to use: a `token_client`'s own settings, else the call's, else the variables."""
+    if client is not None:
+        return {"verify": session.verify}  # else $REQUESTS_CA_BUNDLE would win over what the caller set
+    if "verify" in options or _any_set("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        return options
+    return {**options, "verify": os.environ.get("SSL_CERT_FILE") or session.verify}
+
+
+def _any_set(*variables: str) -> bool:
+    return any(os.environ.get(name) for name in variables)
+
+
+def trust(module: Any) -> ssl.SSLContext:
+    """The CA certificates that httpx or httpx2 goes by."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    # A network whose programs use requests has its CA bundle in requests' own variable, often alone.
+    bundle = None if file or folder else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return _cached_trust(module, file, folder, bundle, ssl.SSLContext)
+
+
+@functools.lru_cache(maxsize=4)
+def _cached_trust(
+    module: Any, _file: str | None, _folder: str | None, bundle: str | None, _context_class: type[ssl.SSLContext]
+) -> ssl.SSLContext:
+    # Reading the CA bundle costs more than the rest of a refresh together. It depends on the variables, and on
+    # truststore, which puts a class of its own in the place of ssl's.
+    context: ssl.SSLContext = module.create_ssl_context()
+    if bundle is not None:
+        where = {"capath": bundle} if os.path.isdir(bundle) else {"cafile": bundle}  # noqa: PTH112
+        context.load_verify_locations(**where)
+    return context

@@ -1,0 +1,219 @@
+"""Behind a company proxy: a real one that reads TLS (mitmproxy), and a real one with credentials (tinyproxy)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, NamedTuple
+
+import pytest
+import requests
+
+from aries_auth import AriesAuth, Token, TokenRequestError
+from aries_auth.testing import AriesSandbox
+from tests.conftest import EXPIRED
+
+from .conftest import Front, free_port, wait_for_port
+
+pytestmark = pytest.mark.slow
+
+ORIGIN = "https://api.aries.test"  # known to the proxy alone
+OLD = 100.0  # seconds; beyond the youth of 30
+NETWORK_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "HTTPS_PROXY")
+
+
+class Reader(NamedTuple):
+    url: str
+    authority: str
+
+
+@pytest.fixture(autouse=True)
+def _own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NETWORK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def reader(front: Front, tmp_path: Path) -> Iterator[Reader]:
+    """A proxy that reads TLS with a CA of its own, and is the only way to ``ORIGIN``."""
+    mitmdump = shutil.which("mitmdump")
+    if mitmdump is None:
+        pytest.skip("needs mitmproxy")
+    port, folder = free_port(), tmp_path / "mitmproxy"
+    options = {
+        "confdir": str(folder),
+        "ssl_verify_upstream_trusted_ca": front.bundle,
+        "connection_strategy": "lazy",
+        "map_remote": f"|{ORIGIN}/|{front.url}/",
+    }
+    command = [mitmdump, "-q", "--listen-host", "127.0.0.1", "-p", str(port)]
+    for name, value in options.items():
+        command += ["--set", f"{name}={value}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as proxy:
+        wait_for_port(port)
+        yield Reader(f"http://127.0.0.1:{port}", str(folder / "mitmproxy-ca-cert.pem"))
+        proxy.terminate()
+
+
+@pytest.fixture
+def behind(make_auth: Callable[..., AriesAuth]) -> Callable[..., AriesAuth]:
+    return lambda **changes: make_auth(api_origins=[ORIGIN], token_url=f"{ORIGIN}/v1/oauth2/token", **changes)
+
+
+def session_of(library: str) -> Any:
+    module = pytest.importorskip(library)
+    session = module.Session()
+    session.trust_env = False
+    return session
+
+
+def use(auth: AriesAuth, library: str, origin: str, **options: Any) -> None:
+    """Let a token request be sent by requests or by httpx."""
+    if library == "httpx":
+        auth.get_token()
+    else:
+        assert requests.get(f"{origin}/v1/echo", auth=auth, timeout=20, **options).status_code == 200
+
+
+@pytest.mark.parametrize("library", ["requests", "niquests"])
+def test_the_refresh_after_a_401_takes_the_sessions_own_proxy_and_authority(
+    library: str, behind: Callable[..., AriesAuth], reader: Reader, aries: AriesSandbox, stored: Callable[..., Token]
+) -> None:
+    stored(age=OLD)
+    aries.revoke_access_tokens()
+    with session_of(library) as session:
+        session.verify, session.proxies, session.auth = reader.authority, {"https": reader.url}, behind()
+        assert session.get(f"{ORIGIN}/v1/echo", timeout=20).status_code == 200
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_either_variable_alone_is_enough_for_a_token_request(
+    library: str,
+    variable: str,
+    behind: Callable[..., AriesAuth],
+    reader: Reader,
+    aries: AriesSandbox,
+    stored: Callable[..., Token],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setenv(variable, reader.authority)
+    monkeypatch.setenv("HTTPS_PROXY", reader.url)
+    use(behind(), library, ORIGIN, verify=reader.authority)
+    assert f"({library}/" in (aries.token_requests[0].user_agent or "")
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_an_authority_that_is_not_trusted_is_named_with_the_cure_and_not_tried_again(
+    library: str,
+    behind: Callable[..., AriesAuth],
+    reader: Reader,
+    stored: Callable[..., Token],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setenv("HTTPS_PROXY", reader.url)
+    at = time.monotonic()
+    with pytest.raises(TokenRequestError, match=r"\$REQUESTS_CA_BUNDLE or \$SSL_CERT_FILE.*token_client=") as raised:
+        use(behind(), library, ORIGIN)
+    assert not raised.value.retryable
+    assert time.monotonic() - at < 10
+
+
+def test_truststore_decides_whom_a_token_request_trusts(
+    behind: Callable[..., AriesAuth],
+    reader: Reader,
+    aries: AriesSandbox,
+    stored: Callable[..., Token],
+    store_path: Path,
+) -> None:
+    pytest.importorskip("truststore")
+    stored(age=EXPIRED)
+    program = (
+        "import truststore; truststore.inject_into_ssl()\nfrom aries_auth import AriesAuth\nAriesAuth().get_token()\n"
+    )
+    variables = {
+        **aries.environ,
+        "ARIES_TOKEN_FILE": str(store_path),
+        "ARIES_TOKEN_URL": f"{ORIGIN}/v1/oauth2/token",
+        "HTTPS_PROXY": reader.url,
+        "SSL_CERT_FILE": reader.authority,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PATH": "",
+    }
+    subprocess.run([sys.executable, "-c", program], env=variables, check=True, timeout=60)
+    assert aries.refresh_count == 1
+
+
+def test_a_session_that_checks_no_certificate_says_nothing_of_another_host() -> None:
+    from aries_auth.token_endpoint.network import Sender, options_for
+
+    sender = Sender.of_call("requests", "https://api.aries.test/v1/echo", {"verify": False, "proxies": {"https": "p"}})
+    assert options_for(sender, "https://api.aries.test/v1/oauth2/token") == {"verify": False, "proxies": {"https": "p"}}
+    assert options_for(sender, "https://login.aries.test/v1/oauth2/token") == {"proxies": {"https": "p"}}
+
+
+# Credentials
+
+
+@pytest.fixture
+def guarded(front: Front, tmp_path: Path) -> Iterator[str]:
+    """The host and port of a proxy that wants a user and a password."""
+    tinyproxy = shutil.which("tinyproxy")
+    if tinyproxy is None:
+        pytest.skip("needs tinyproxy")
+    port = free_port()
+    settings = tmp_path / "tinyproxy.conf"
+    settings.write_text(f"Port {port}\nListen 127.0.0.1\nBasicAuth user pass-word\nTimeout 60\nMaxClients 20\n")
+    with subprocess.Popen([tinyproxy, "-d", "-c", str(settings)], stdout=subprocess.DEVNULL) as proxy:
+        wait_for_port(port)
+        yield f"127.0.0.1:{port}"
+        proxy.terminate()
+
+
+@pytest.fixture
+def through(front: Front, make_auth: Callable[..., AriesAuth], monkeypatch: pytest.MonkeyPatch) -> AriesAuth:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", front.bundle)
+    return make_auth(api_origins=[front.url], token_url=f"{front.url}/v1/oauth2/token")
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_a_proxy_with_credentials_is_passed(
+    library: str,
+    front: Front,
+    guarded: str,
+    through: AriesAuth,
+    aries: AriesSandbox,
+    stored: Callable[..., Token],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@{guarded}")
+    use(through, library, front.url)
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("credentials", ["", "user:wrong-word@"])
+def test_a_proxy_that_wants_credentials_is_named_with_the_cure(
+    library: str,
+    credentials: str,
+    front: Front,
+    guarded: str,
+    through: AriesAuth,
+    stored: Callable[..., Token],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored(age=EXPIRED)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}{guarded}")
+    with pytest.raises(TokenRequestError, match=r"\$HTTPS_PROXY.*user:password@host:port.*token_client=") as raised:
+        use(through, library, front.url)
+    assert not raised.value.retryable, "the same credentials are refused again"
+    assert "wrong-word" not in str(raised.value)
