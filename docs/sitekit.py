@@ -162,7 +162,7 @@ def _about(app: Sphinx, name: str) -> str:
     for paragraph in app.env.get_doctree(name).findall(nodes.paragraph):
         said = " ".join(paragraph.astext().split())
         if said:
-            return re.split(r"(?<=[.:?])\s", said)[0]
+            return re.split(r"(?<=[.?])\s", said)[0]
     return _title(app, name)
 
 
