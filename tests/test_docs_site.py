@@ -51,7 +51,7 @@ def test_every_page_is_in_the_contents() -> None:
 
 QUESTIONS = {
     "Where is my token kept?": r"~/\.local/share/aries-auth/default\.json",
-    "How do I log in on a server without a browser?": r"aries-auth login --paste",
+    "How do I log in on a server without a browser?": r"paste it into the terminal",
     "How do I use two accounts?": r'AriesAuth\(profile="paper"\)',
     "What happens at 9:30 when the refresh token has expired?": r"The call raises `LoginRequired`",
     "How do I run this in Celery?": r"worker_process_shutdown",
