@@ -284,7 +284,7 @@ def release_check(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation, warnings being errors."""
     session.install("-e", f".[{ALL_EXTRAS}]", *_groups("docs"))
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 # Since when, where that is not the first release.
 SINCE: dict[str, str] = {}
 FIRST_RELEASE = "0.1"
+_NAMED_PAGE = re.compile(r'docs/([\w-]+)\.md(?:,\s+"([^"]+)")?')
 # What signatures call by a name of our own.
 ALIASES = {"ClientSecret": "str | Callable[[], str] | None"}
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
@@ -35,7 +36,7 @@ MENDED = (
     (r"(<span class=\"sig-line\">.*</span>)\n</dl>\n", r"\1</span>\n"),
     (
         r'(?s)(<article role="main" id="furo-main-content">)(?=\s*<noscript>)',
-        r'\1<h1 class="visually-hidden">Search</h1>',
+        r"\1<h1>Search</h1>",
     ),
 )
 
@@ -70,9 +71,18 @@ def last_change(app: Sphinx, pagename: str, _template: str, context: dict[str, A
 
 
 def since(_app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Say of each public name since when it is there."""
+    """Say of each public name since when it is there, and make links of the pages that a docstring names."""
+    lines[:] = _NAMED_PAGE.sub(_link, "\n".join(lines)).split("\n")
     if what in ("class", "exception", "function") or name in SINCE:
         lines += ["", f".. versionadded:: {SINCE.get(name, FIRST_RELEASE)}", ""]
+
+
+def _link(named: re.Match[str]) -> str:
+    page, heading = named[1], named[2]
+    if heading is None:
+        return f":doc:`{page}`"
+    place = re.sub(r"[^\w-]", "", " ".join(heading.split()).lower().replace(" ", "-"))
+    return f"`{heading} <{page}.html#{place}>`__"
 
 
 def readable(
@@ -152,7 +162,7 @@ def _about(app: Sphinx, name: str) -> str:
     for paragraph in app.env.get_doctree(name).findall(nodes.paragraph):
         said = " ".join(paragraph.astext().split())
         if said:
-            return re.split(r"(?<=[.:?])\s", said)[0]
+            return re.split(r"(?<=[.?])\s", said)[0]
     return _title(app, name)
 
 

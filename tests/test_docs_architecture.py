@@ -65,6 +65,20 @@ def _drawn(name: str) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def test_each_file_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", PAGE.read_text(encoding="utf-8")))
+    assert not [name for name in sorted(named) if not (ROOT / "aries_auth" / name).exists()]
+    assert len(named) > 10
+
+
+def test_each_layer_of_the_page_is_a_layer_of_the_contract() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    contract = re.findall(r"aries_auth\.(\w+)", re.findall(r"layers = \[(.*?)\]", text, re.DOTALL)[0])
+    rows = re.findall(r"^row: (.*)$", (PICTURES / "layers.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    names = [cell.split("|")[0] for row in rows for cell in row.split(";")]
+    assert {name.strip() for cell in names for name in cell.split(",")} == set(contract)
+
+
 def test_each_picture_on_a_page_is_there_and_says_what_it_shows() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         for alt, name in re.findall(r"!\[([^\]]*)\]\(([^)]+\.svg)\)", page.read_text(encoding="utf-8")):

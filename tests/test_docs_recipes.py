@@ -95,6 +95,7 @@ def test_20_threads_of_the_header_recipe_that_are_refused_at_once_make_one_refre
     reader.aries.revoke_access_tokens()
     url = f"{reader.aries.api_url}/v1/users/me"
     assert in_threads(20, lambda: module["get"](url).status) == [200] * 20
+    module["http"].clear()
     assert reader.aries.refresh_count == 1
 
 
