@@ -1,4 +1,4 @@
-"""Programs of the docs that run alone: those of other HTTP libraries, and the pipeline of processes."""
+"""Programs of the docs that run alone: niquests, and the pipeline of processes. Others: tests/ecosystem."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aries_auth import FileTokenStore
 from aries_auth.testing import AriesSandbox
 from tests.cli_process import clean_environment
-from tests.conftest import EXPIRED, ROOT, in_threads
+from tests.conftest import ROOT
 from tests.ecosystem.pages import block
 
 OLD = 100.0  # seconds: too old to be young
@@ -60,42 +59,10 @@ def need(*modules: str) -> None:
         pytest.skip(f"needs {', '.join(missing)}")
 
 
-def test_aiohttp(reader: Reader) -> None:
-    need("aiohttp", "aries_auth.integrations.aiohttp")
-    if tuple(map(int, __import__("aiohttp").__version__.split(".")[:2])) < (3, 12):
-        pytest.skip("needs aiohttp 3.12")
-    reader.aries.revoke_access_tokens()
-    assert reader.runs("other-libraries", "import aiohttp") == "Sandbox User\n"
-    assert reader.aries.refresh_count == 1
-
-
 def test_niquests(reader: Reader) -> None:
     need("niquests")
     reader.aries.revoke_access_tokens()
     assert reader.runs("other-libraries", "import niquests") == "Sandbox User\n"
-    assert reader.aries.refresh_count == 1
-
-
-def test_dlt(reader: Reader) -> None:
-    need("dlt", "duckdb")
-    reader.environ.update({"DLT_DATA_DIR": str(reader.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"})
-    reader.store.save(reader.aries.issue_token(age=EXPIRED))
-    assert reader.runs("other-libraries", "import dlt").splitlines()[-1] == "loaded me accounts"
-    assert reader.aries.refresh_count == 1
-
-
-def test_20_threads_of_the_header_recipe_that_are_refused_at_once_make_one_refresh(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("ARIES_TOKEN_FILE", *reader.aries.environ):
-        monkeypatch.setenv(name, reader.environ[name])
-    text = block("other-libraries", "python", "import urllib3").replace("https://api.aries.com", reader.aries.api_url)
-    module: dict[str, Any] = {}
-    exec(text, module)
-    reader.aries.revoke_access_tokens()
-    url = f"{reader.aries.api_url}/v1/users/me"
-    assert in_threads(20, lambda: module["get"](url).status) == [200] * 20
-    module["http"].clear()
     assert reader.aries.refresh_count == 1
 
 
