@@ -161,7 +161,7 @@ def _source(app: Sphinx, name: str) -> str:
 def _about(app: Sphinx, name: str) -> str:
     for paragraph in app.env.get_doctree(name).findall(nodes.paragraph):
         said = " ".join(paragraph.astext().split())
-        if said:
+        if said and isinstance(paragraph.parent, nodes.section):
             return re.split(r"(?<=[.?])\s", said)[0]
     return _title(app, name)
 
