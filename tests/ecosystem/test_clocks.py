@@ -42,35 +42,35 @@ def join_refreshes() -> None:
 
 @pytest.mark.parametrize("travel", [frozen, travelled])
 def test_a_refresh_ahead_happens_once_and_serves_the_next_call(
-    travel: Travel, aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    travel: Travel, aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
     url = f"{aries_sandbox.api_url}/v1/users/me"
-    old = aries_auth.get_token()
+    old = aries_client_auth.get_token()
     with travel(time.time() + 56 * MINUTE):  # of the fixture's 60 one has gone
         for _ in range(3):
-            assert requests.get(url, auth=aries_auth, timeout=10).status_code == 200
+            assert requests.get(url, auth=aries_client_auth, timeout=10).status_code == 200
         join_refreshes()
-        with httpx.Client(auth=aries_auth) as client:
+        with httpx.Client(auth=aries_client_auth) as client:
             assert client.get(url).status_code == 200
-        assert aries_auth.get_token() != old
+        assert aries_client_auth.get_token() != old
     assert aries_sandbox.refresh_count == 1
 
 
 @pytest.mark.parametrize("travel", [frozen, travelled])
 def test_an_endpoint_in_trouble_is_asked_again_though_time_stands_still(
-    travel: Travel, aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    travel: Travel, aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
     aries_sandbox.fail(status=503, times=2)
     with travel(time.time() + 120 * MINUTE):
-        assert aries_auth.get_token()
+        assert aries_client_auth.get_token()
     assert [request.status for request in aries_sandbox.token_requests] == [503, 503, 200]
 
 
 @pytest.mark.parametrize("travel", [frozen, travelled])
 def test_back_from_the_future_the_token_serves_on(
-    travel: Travel, aries_sandbox: AriesSandbox, aries_auth: AriesAuth
+    travel: Travel, aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth
 ) -> None:
     with travel(time.time() + 120 * MINUTE):
-        token = aries_auth.get_token()
-    assert aries_auth.get_token() == token
+        token = aries_client_auth.get_token()
+    assert aries_client_auth.get_token() == token
     assert aries_sandbox.refresh_count == 1

@@ -38,7 +38,9 @@ class Page:
 
     def write_the_handler(self) -> Path:
         """The blocks for SIGTERM and for cron, one after another."""
-        parts = [block("jobs", "python", text) for text in ("signal.signal(", "def shut_down()", "print(answer.json())")]
+        parts = [
+            block("jobs", "python", text) for text in ("signal.signal(", "def shut_down()", "print(answer.json())")
+        ]
         path = self.folder / "report.py"
         path.write_text(
             self._at_sandbox("\n".join([*parts, "import time\nwhile True: time.sleep(0.02)"])), encoding="utf-8"
