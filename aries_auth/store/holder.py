@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from aries_auth.store.protocol import TokenStore
 
 def lock_holder(path: str) -> int | None:
     """The process that holds the lock on a file; None if nobody does, or the system does not tell."""
+    if sys.platform == "win32":
+        return None
     with suppress(OSError, ValueError):
         status = Path(path).stat()
         wanted = (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)

@@ -207,5 +207,5 @@ def _close_inherited() -> None:
             file.close()
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_close_inherited)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import Any, Generator
@@ -168,5 +169,5 @@ def _start_over() -> None:
     watchdog.__init__()  # type: ignore[misc]
 
 
-if hasattr(os, "register_at_fork"):
+if sys.platform != "win32":
     os.register_at_fork(after_in_child=_start_over)
