@@ -80,8 +80,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         ConfigurationError: a parameter is malformed.
         InsecureTransportError: `token_url` or one of `api_origins` is plain http and no loopback address.
 
-    A call raises `LoginRequired` when a person has to log in, `TokenRequestError` when there is no living token and
-    none can be had now, `StoreError` and `ConfigurationError` as they say (docs/architecture.md, "Failure").
+    A call raises `LoginRequired` if a person has to log in, and `TokenRequestError` if there is no living token and the
+    token endpoint gives none now; `StoreError` and `ConfigurationError` as they say (docs/architecture.md, "Failure").
     """
 
     __module__ = "aries_auth"

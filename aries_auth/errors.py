@@ -37,7 +37,7 @@ class StoreError(AriesAuthError):
 
 
 class LockTimeout(StoreError):
-    """The store's lock was not had in time: somebody else holds it."""
+    """Timed out waiting for the store's lock: somebody else holds it."""
 
     __module__ = "aries_auth"
 

@@ -71,8 +71,8 @@ def login(
     """Log in once: a person approves in a browser, and the token is saved before this returns.
 
     If the redirect URI is an ``http`` loopback address, this listens there for the browser to come back; at a terminal
-    you can paste the address that it ended on meanwhile. Else it asks for that address. What to do is said on standard
-    error, in a notebook under the cell. What is missing is asked for if somebody is there to answer.
+    you can paste the address that it ended on meanwhile. Otherwise it asks for that address. It says what to do on
+    standard error, in a notebook under the cell. It asks for what is missing if somebody is there to answer.
 
     Args:
         client_id: the registered client; else ``$ARIES_CLIENT_ID``, else the stored token's.

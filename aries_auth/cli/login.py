@@ -91,7 +91,7 @@ def login(
 
     What is not given is taken from the environment, then from the stored token, then asked for. The client secret is
     $ARIES_CLIENT_SECRET, or the content of the file named by $ARIES_CLIENT_SECRET_FILE, or the one that an earlier
-    login saved. Else it is asked for without echo. It is never an option, since other users can see those.
+    login saved. Otherwise it is asked for, without echo. It is never an option: other users can see those.
     """
     show_trouble()
     from aries_auth.authorization.setup import LoginRequest, log_in  # noqa: PLC0415

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @grant_options
 def token(profile: str | None, store: str | None) -> None:
-    """Print an access token that can be used now, refreshed where it has to be."""
+    """Print an access token that can be used now, refreshed if it has to be."""
     grant = find_grant(profile, store)
     fresh = _fresh(grant)
     if fresh is not None:

@@ -251,7 +251,7 @@ class AriesSandbox:
 
         Args:
             route: "token", "api" or "authorize".
-            status: answered in the place of the real one; the request is not processed, unless `processed`.
+            status: answered instead of the real one; the request is not processed, unless `processed`.
             body: likewise; text, bytes, or what becomes JSON. With no `status`, the status is 200.
             headers: added to the answer; a Content-Length of yours is sent as it is.
             delay: seconds before the answer, counted after the request was processed.
