@@ -9,6 +9,7 @@ from typing import Any
 from aries_auth.settings.credentials import ClientCredentials
 from aries_auth.settings.stores import login_command, resolve_store
 from aries_auth.store import TokenStore, store_name
+from aries_auth.store.holder import holder_text
 
 _STORE = "resolved store"
 
@@ -53,6 +54,15 @@ class Grant:
     def name(self) -> str:
         """How messages name its store."""
         return store_name(self.store)
+
+    @property
+    def held_elsewhere(self) -> str:
+        """Which other process holds the store's lock, as part of a message; "" if none does, or none is known."""
+        try:
+            held = holder_text(self.store)
+        except Exception:  # noqa: BLE001 - a store of the caller's may raise anything; another error is on its way
+            return ""
+        return f", while waiting for the lock of {self.name}{held}" if held else ""
 
     @property
     def login_command(self) -> str:

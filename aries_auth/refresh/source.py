@@ -28,6 +28,8 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps
 from aries_auth.token import Secret, Token
 
+_LONGEST_LOOK = 1.0
+
 # Sources that a forked child has to reset: an inherited lock may be held by a thread that is not there.
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
@@ -183,11 +185,18 @@ class TokenSource:
                 may_be_stale = False
         if alive is not None:
             return alive
+        held = yield from self._held_elsewhere()
         raise TokenRequestError(
-            f"No new token within the call's time-out of {self.timeout:g} s; the refresh goes on, and the next call "
-            "can have its token.",
+            f"No new token within the call's time-out of {self.timeout:g} s{held}; the refresh goes on, and the next "
+            "call can have its token.",
             retryable=True,
         )
+
+    def _held_elsewhere(self) -> Steps[str]:
+        """Steps to who else holds the store's lock, as part of a message: a look that is not for an event loop."""
+        look: Flight[str] = Flight(lambda _: self._grant.held_elsewhere)
+        yield look, _LONGEST_LOOK
+        return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
         with self._lock:

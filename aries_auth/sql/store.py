@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import contextmanager
 from typing import Any, Generator
@@ -20,6 +19,7 @@ from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.protocol import LOCK_TIMEOUT
+from aries_auth.terminal import quoted
 from aries_auth.token import Secret, Token
 
 _POLL = 0.02
@@ -194,7 +194,8 @@ class SQLTokenStore:
     @property
     def command_options(self) -> str:
         """How the command is told of this store; the password is for the caller to fill in."""
-        return f"--store {shlex.quote(self._shown)} --profile {shlex.quote(self.key)}"
+        url, key = quoted(self._shown), quoted(self.key)
+        return f"--store {url or self._shown} --profile {key or self.key}"
 
     def __str__(self) -> str:
         return f"{self._shown} (table {self.table}, key {printable(self.key)})"

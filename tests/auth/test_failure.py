@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -484,3 +486,26 @@ def test_every_waiter_raises_an_error_of_its_own(expired: Token, make_auth: Make
             one.outcome()
         errors.add(id(caught.value))
     assert len(aries.token_requests) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs Linux, which tells who holds a lock")
+def test_a_call_that_gave_up_names_who_holds_the_lock(
+    make_auth: MakeAuth, stored: Stored, store: FileTokenStore, store_path: Path
+) -> None:
+    stored(age=EXPIRED)
+    program = """
+import sys, aries_auth
+with aries_auth.FileTokenStore(sys.argv[1]).locked():
+    print("locked", flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", program, str(store_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            with pytest.raises(TokenRequestError, match=rf"which process {holder.pid} holds") as raised:
+                make_auth(timeout=0.5).get_token()
+            assert raised.value.retryable
+        finally:
+            holder.communicate(b"\n", timeout=20)
