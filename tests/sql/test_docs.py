@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,9 @@ def test_the_table_of_sqlite_serves_a_store(tmp_path, aries):
     (statement,) = (code for language, code in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if "FLOAT" in code)
     path = tmp_path / "aries.db"
     path.touch(0o600)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
+        connection.commit()
     store, token = SQLTokenStore(f"sqlite:///{path}", "user:7"), aries.issue_token()
     store.save(token)
     assert store.load() == token
