@@ -62,7 +62,7 @@ SIGN_IN = '<form method="post" action="/sign-in"><input name="name" required><bu
 LOGOUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 
 logger = logging.getLogger(__name__)
-# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and its kin.
+# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and the other variables.
 flow = AuthorizationCodeFlow(scope=["user:information", "position:information"])
 
 

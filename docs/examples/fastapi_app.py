@@ -1,4 +1,4 @@
-"""A web backend whose users connect their own Aries accounts, with FastAPI. docs/web-backends.md explains it.
+"""A web backend whose users connect their own Aries accounts, with FastAPI. docs/fastapi.md explains it.
 
 pip install aries-auth fastapi itsdangerous python-multipart uvicorn
 SESSION_SECRET=... uvicorn fastapi_app:app --host localhost --port 8000 --no-access-log
@@ -38,7 +38,7 @@ SIGN_IN = '<form method="post" action="/sign-in"><input name="name" required><bu
 LOGOUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 
 logger = logging.getLogger(__name__)
-# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and its kin.
+# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and the other variables.
 flow = AuthorizationCodeFlow(scope=["user:information", "position:information"])
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 app.add_middleware(
@@ -53,7 +53,7 @@ app.add_middleware(
 
 
 def store_of(user: str) -> FileTokenStore:
-    """One grant a user. On several hosts: SQLTokenStore(engine, key=user)."""
+    """One login per user. On several hosts: SQLTokenStore(engine, key=user)."""
     return FileTokenStore(TOKENS / f"{hashlib.sha256(user.encode()).hexdigest()}.json")
 
 
@@ -66,7 +66,7 @@ def is_first_use(state: str) -> bool:
     """Whether no callback has brought this state yet, to any worker.
 
     The session alone can't tell: it is in the browser, which still has the state when it reloads a slow callback, and
-    a code that is sent twice can cost the grant.
+    a code that is sent twice can cost the login.
     """
     try:
         (TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent").touch(0o600, exist_ok=False)
@@ -130,7 +130,7 @@ async def callback(request: Request) -> Response:
 
 @app.post("/logout")
 def logout(request: Request) -> Response:
-    """Forget the grant and the session. No `async`: it waits for the store's lock and the disk."""
+    """Forget the login and the session. No `async`: it waits for the store's lock and the disk."""
     user = request.session.get("user")
     if user is not None:
         store_of(user).delete()

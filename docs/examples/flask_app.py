@@ -1,4 +1,4 @@
-"""A web backend whose users connect their own Aries accounts, with Flask. docs/web-backends.md explains it.
+"""A web backend whose users connect their own Aries accounts, with Flask. docs/flask.md explains it.
 
 pip install aries-auth flask waitress
 SESSION_SECRET=... waitress-serve --listen=localhost:8000 flask_app:app
@@ -35,7 +35,7 @@ CONNECT = '<p><a href="/login">Connect Aries</a></p>'
 SIGN_IN = '<form method="post" action="/sign-in"><input name="name" required><button>Sign in</button></form>'
 LOGOUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 
-# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and its kin.
+# Client id, secret and redirect URI come from $ARIES_CLIENT_ID and the other variables.
 flow = AuthorizationCodeFlow(scope=["user:information", "position:information"])
 app = Flask(__name__)
 app.config.update(
@@ -48,7 +48,7 @@ app.config.update(
 
 
 def store_of(user: str) -> FileTokenStore:
-    """One grant a user. On several hosts: SQLTokenStore(engine, key=user)."""
+    """One login per user. On several hosts: SQLTokenStore(engine, key=user)."""
     return FileTokenStore(TOKENS / f"{hashlib.sha256(user.encode()).hexdigest()}.json")
 
 
@@ -61,7 +61,7 @@ def is_first_use(state: str) -> bool:
     """Whether no callback has brought this state yet, to any worker.
 
     The session alone can't tell: it is in the browser, which still has the state when it reloads a slow callback, and
-    a code that is sent twice can cost the grant.
+    a code that is sent twice can cost the login.
     """
     try:
         (TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent").touch(0o600, exist_ok=False)
@@ -126,7 +126,7 @@ def callback() -> Response:
 
 @app.post("/logout")
 def logout() -> Response:
-    """Forget the grant and the session."""
+    """Forget the login and the session."""
     user = session.get("user")
     if user is not None:
         store_of(user).delete()
