@@ -299,12 +299,16 @@ def test_a_forked_child_has_a_watchdog_of_its_own(aries: AriesSandbox, hooks: bo
     request = request_for(aries)
     child = os.fork()
     if child == 0:
-        if not hooks:
-            watchdog._pid = 1
-            watchdog._changed.acquire()
-        with watchdog.limit(0.1) as deadline:
-            wait_until(lambda: deadline.passed, timeout=5.0)
-        os._exit(0 if send_once(request, None, "httpx", 5.0).answer is not None else 1)
+        answered = False
+        try:
+            if not hooks:
+                watchdog._pid = 1
+                watchdog._lock.acquire()
+            with watchdog.limit(0.1) as deadline:
+                wait_until(lambda: deadline.passed, timeout=5.0)
+            answered = send_once(request, None, "httpx", 5.0).answer is not None
+        finally:
+            os._exit(0 if answered else 1)
     assert os.waitpid(child, 0)[1] == 0
     aries.heal()
     sender.join()

@@ -6,12 +6,13 @@ them. The thread is there while token requests are, and no longer.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import Any, Generator
+from typing import Any, Callable, Generator
 
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.pool import interruptible
@@ -77,7 +78,17 @@ def _shut_down(used: socket.socket) -> None:
 
 
 class _Thread(threading.Thread):
-    ending = False
+    """The thread, and what wakes it.
+
+    The event is made with the thread, and not with the module: gevent and eventlet, patched late, replace what threads
+    are, and what was made before does not go with what is made after.
+    """
+
+    def __init__(self, watch: Callable[[_Thread], None]) -> None:
+        super().__init__(target=watch, args=(self,), name="aries-auth-deadline", daemon=True)
+        self.ending = False
+        self.until = math.inf
+        self.wake = threading.Event()
 
 
 class Watchdog:
@@ -85,10 +96,9 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        # Not the RLock of its own: eventlet, patched late, replaces those, and breaks what was made from them.
-        self._changed = threading.Condition(threading.Lock())
+        # Held for a few lines, none of which can switch to another greenlet: this lock may be older than a late patch.
+        self._lock = threading.Lock()
         self._deadlines: set[Deadline] = set()
-        self._until = 0.0
         self._thread: _Thread | None = None
         self._starter: object = None
 
@@ -108,58 +118,68 @@ class Watchdog:
     def _watch(self, deadline: Deadline) -> None:
         starter = object()
         try:
-            with self._changed:
+            with self._lock:
                 self._deadlines.add(deadline)
-                if self._is_awake():
-                    if deadline.at < self._until:
-                        self._changed.notify()
-                    return
-                self._starter = starter
-            thread = _Thread(target=self._run, name="aries-auth-deadline", daemon=True)
-            with interruptible():
-                thread.start()
-            self._thread = thread
+                thread = self._thread
+                starts = self._starter is None and (thread is None or thread.ending)
+                if starts:
+                    self._starter = starter
+            if starts:
+                thread = _Thread(self._run)
+                with interruptible():
+                    thread.start()
+                self._thread = thread
+            elif thread is not None and deadline.at < thread.until:
+                thread.wake.set()
         except RuntimeError:
             pass  # no more threads: the libraries' own time-outs have to do
         finally:
             if self._starter is starter:
                 self._starter = None
 
-    def _is_awake(self) -> bool:
-        thread = self._thread
-        return self._starter is not None or (thread is not None and thread.is_alive() and not thread.ending)
-
     def _leave(self, deadline: Deadline) -> None:
-        with self._changed:
+        with self._lock:
             self._deadlines.discard(deadline)
+            thread = None if self._deadlines else self._thread
+        if thread is not None:
+            thread.wake.set()
+
+    def _run(self, thread: _Thread) -> None:
+        try:
+            while self._next(thread):
+                self._sleep(thread)
+                for deadline in self._due():
+                    deadline.end()
+        finally:
+            thread.ending = True
+
+    def _next(self, thread: _Thread) -> bool:
+        thread.wake.clear()
+        with self._lock:
             if not self._deadlines:
-                self._changed.notify()
+                # Said under the lock: whoever comes now starts another, and nobody relies on this one.
+                thread.ending = True
+                return False
+            thread.until = min(deadline.at for deadline in self._deadlines)
+            return True
 
-    def _run(self) -> None:
-        thread = threading.current_thread()
-        while True:
-            with self._changed:
-                if not self._deadlines:
-                    # Said under the lock: whoever comes now starts another, and nobody relies on this one.
-                    thread.ending = True  # type: ignore[attr-defined]
-                    return
-                self._until = min(deadline.at for deadline in self._deadlines)
-                self._sleep(self._until - monotonic())
-                now = monotonic()
-                due = [deadline for deadline in self._deadlines if deadline.at <= now]
-                self._deadlines.difference_update(due)
-            for deadline in due:
-                deadline.end()
+    def _due(self) -> list[Deadline]:
+        now = monotonic()
+        with self._lock:
+            due = [deadline for deadline in self._deadlines if deadline.at <= now]
+            self._deadlines.difference_update(due)
+        return due
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, thread: _Thread) -> None:
+        seconds = thread.until - monotonic()
         if seconds <= 0:
             return
-        wake_at = monotonic() + seconds
-        self._changed.wait(seconds)
+        thread.wake.wait(seconds)
         now = monotonic()
-        if now > wake_at + _STOOD_STILL:
-            for deadline in self._deadlines:
-                deadline.at = max(deadline.at, now + _GRACE)
+        if now > thread.until + _STOOD_STILL:
+            with self._lock:
+                for deadline in self._deadlines:
+                    deadline.at = max(deadline.at, now + _GRACE)
 
 
 watchdog = Watchdog()

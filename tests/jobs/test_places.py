@@ -194,7 +194,10 @@ class TestNoHome:
         needed.pop("HOME", None)
         told = [f"{name}={value}" for name, value in needed.items()]
         chdir = ["sh", "-c", f'cd {self.here} && exec "$@"', "sh"]
-        return use(jobs, start, job, way, under=[*self.NOBODY, "env", "-i", *told, *chdir])
+        said = use(jobs, start, job, way, under=[*self.NOBODY, "env", "-i", *told, *chdir])
+        for path in (job.store.parent, *job.store.parent.iterdir()):
+            os.chown(path, os.geteuid(), os.getegid())  # a store refuses what belongs to somebody else
+        return said
 
     def test_an_explicit_store_works(self, jobs: Jobs, start: Start, theirs: Job) -> None:
         said = self.use(jobs, start, theirs, "refresh")
