@@ -12,7 +12,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import pkce, protocol, retries
+from aries_auth.token_endpoint import answers, pkce, protocol, retries
 
 _SAVE_ATTEMPTS = 3
 _SAVE_INTERVAL = 1.0
@@ -49,7 +49,7 @@ class CodeExchange:
             AriesAuthError: it can't be done. Where the store is at fault, the code was not sent.
         """
         token = self._exchange(self.client.credentials(None, self.store), flight)
-        fault = protocol.unusable_type(token, self.token_url)
+        fault = answers.unusable_type(token, self.token_url)
         if fault is not None:
             raise fault
         return token
@@ -75,7 +75,7 @@ class CodeExchange:
         if outcome.error is not None or outcome.answer is None:
             raise _refused(outcome)
         return Token.from_response(
-            protocol.parse_answer(outcome.answer, request),
+            answers.parse_answer(outcome.answer, request),
             now=self.now + (begun - self.at) + outcome.sent_after,
             client_id=credentials.client_id,
             redirect_uri=credentials.redirect_uri,
@@ -86,7 +86,7 @@ class CodeExchange:
 def _refused(outcome: retries.Outcome) -> TokenRequestError:
     error = outcome.error
     assert error is not None  # noqa: S101
-    if outcome.answer is None or not protocol.is_grant_refused(outcome.answer):
+    if outcome.answer is None or not answers.is_grant_refused(outcome.answer):
         return error
     return TokenRequestError(
         f"{error} Then start the login again: a code can be used once, within about ten minutes.",

@@ -29,7 +29,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
 from aries_auth.token import Secret, Token, is_alive
-from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint import answers, protocol, retries
 from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
 from aries_auth.token_endpoint.protocol import Credentials
 
@@ -203,7 +203,7 @@ class Refresher:
             return self._refused(request, lease.entry, spent, outcome, sent_at)
         try:
             token = Token.from_response(
-                protocol.parse_answer(outcome.answer, token_request),
+                answers.parse_answer(outcome.answer, token_request),
                 now=request.wall_time(sent_at + outcome.sent_after),
                 previous=spent,
                 client_id=credentials.client_id,
@@ -218,7 +218,7 @@ class Refresher:
         self._pending.save(token, spent, lease)
         self._memory.restraints = self._memory.restraints.after_refresh(spent, token)
         cached = self._install(token, request.wall_time(monotonic()))
-        error = protocol.unusable_type(token, self._grant.token_url)
+        error = answers.unusable_type(token, self._grant.token_url)
         return Result(cached if error is None else None, error, sent_at)
 
     def _refused(
@@ -226,7 +226,7 @@ class Refresher:
     ) -> Result:
         error, answer = outcome.error, outcome.answer
         restraints = self._memory.restraints
-        if answer is None or not protocol.is_grant_refused(answer):
+        if answer is None or not answers.is_grant_refused(answer):
             if outcome.remember and error is not None:
                 self._memory.restraints = restraints.after_verdict(error, monotonic() + outcome.remember)
             return Result(None, error, sent_at)

@@ -11,7 +11,7 @@ from urllib.request import getproxies
 from urllib3.exceptions import NewConnectionError
 
 from aries_auth.errors import printable
-from aries_auth.token_endpoint import protocol
+from aries_auth.token_endpoint import answers
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.network import PROXY_ADVICE, UNREACHED_ADVICE, UNTRUSTED_ADVICE
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
@@ -35,7 +35,7 @@ def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
     status = _tunnel_status(causes)
     if status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
-        retryable = protocol.is_later(status) or status < 400
+        retryable = answers.is_later(status) or status < 400
         return Attempt(
             fault=fault, unsent=True, retryable=retryable, advice=PROXY_ADVICE if status in (401, 407) else ""
         )
@@ -44,7 +44,7 @@ def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
         return Attempt(fault=fault, unsent=True, advice=UNREACHED_ADVICE)
     status = getattr(getattr(exc, "response", None), "status_code", 0)
-    if protocol.is_later(status):  # a client with an event hook that raises for status
+    if answers.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
     return Attempt(fault=fault, retryable=_is_a(exc, "TimeoutException", "NetworkError", "RemoteProtocolError"))
 
