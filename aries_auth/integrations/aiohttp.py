@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, Awaitable, Callable, NamedTuple
 
 from aries_auth.api_call import resend
@@ -136,7 +137,7 @@ async def _drain(response: Any) -> None:
 
 def _check_version() -> None:
     try:
-        import aiohttp  # noqa: PLC0415 - no dependency: who makes a middleware has it
+        aiohttp = import_module("aiohttp")  # no dependency: who makes a middleware has it
     except ImportError:
         raise ConfigurationError("AriesMiddleware needs aiohttp. Run: pip install 'aiohttp>=3.12'") from None
     version: str = aiohttp.__version__
