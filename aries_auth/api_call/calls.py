@@ -12,6 +12,7 @@ import requests
 from aries_auth.api_call import resend
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_stream
 from aries_auth.api_call.origins import Origins
+from aries_auth.refresh.policy import CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint import retries
@@ -31,11 +32,11 @@ class Calls:
     __slots__ = ("keys", "origins", "prefixes", "slot", "source")
 
     def __init__(self, source: TokenSource, origins: Origins) -> None:
-        self.source = source
-        self.slot = source.slot
-        self.origins = origins
-        self.prefixes = origins.prefixes
-        self.keys = origins.keys
+        self.source: TokenSource = source
+        self.slot: CacheSlot = source.slot
+        self.origins: Origins = origins
+        self.prefixes: tuple[str, ...] = origins.prefixes
+        self.keys: tuple[tuple[str, bytes, int | None], ...] = origins.keys
 
     def on_response(
         self,

@@ -195,9 +195,7 @@ def _taken_over(refused: Any, request: Any, resent: Any, options: dict[str, Any]
 
 
 def _too_old() -> ConfigurationError:
-    import niquests  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415 - loaded: its request is here
-
-    version = getattr(niquests, "__version__", "an older one")
+    version = getattr(sys.modules.get("niquests"), "__version__", "an older one")
     return ConfigurationError(
         f"AriesAuth needs niquests {_LOWEST} or later; {version} is installed. "
         f"Run: pip install --upgrade 'niquests>={_LOWEST}'"

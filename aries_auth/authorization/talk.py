@@ -27,8 +27,8 @@ class Talk:
     def __init__(self, prefix: str = "", *, in_command: bool = False) -> None:
         self._prefix = prefix
         self.in_command = in_command
-        self.in_notebook = _is_notebook()
-        self.at_terminal = has_person() and not self.in_notebook
+        self.in_notebook: bool = _is_notebook()
+        self.at_terminal: bool = has_person() and not self.in_notebook
 
     @property
     def can_ask(self) -> bool:

@@ -38,7 +38,7 @@ class Examination:
     def __init__(self) -> None:
         self.settings: list[Setting] = []
         self.checks: list[Check] = []
-        self.status_code = 1
+        self.status_code: int = 1
 
     def run(self, choose: Callable[[], StoreChoice]) -> None:
         """Look at everything that is on this computer."""

@@ -158,11 +158,11 @@ def _table_of_all(reports: list[Report], active: str) -> str:
         values = (
             "*" if report.store == active else "",
             report.profile or "-",
-            (token and token.client_id) or "-",
+            (token.client_id if token is not None else None) or "-",
             report.secret.where or "not found",
             report.access_left(),
             report.refresh_left(),
-            (token and token.scope) or "-",
+            (token.scope if token is not None else None) or "-",
         )
         rows.append(tuple(one_row(value) for value in values))  # type: ignore[arg-type]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

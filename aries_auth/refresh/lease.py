@@ -24,7 +24,7 @@ class Lease:
     """
 
     def __init__(self, lock: ContextManager[StoreEntry]) -> None:
-        self.entry = lock.__enter__()
+        self.entry: StoreEntry = lock.__enter__()
         self._lock: ContextManager[StoreEntry] | None = lock
         self._owner = os.getpid()
 

@@ -29,13 +29,13 @@ class Memory:
     def __init__(self, refresh_margin: float) -> None:
         self._refresh_margin = refresh_margin
         self.cached: CachedToken | None = None
-        self.slot = CacheSlot(_EXPIRED)
-        self.restraints = Restraints()
+        self.slot: CacheSlot = CacheSlot(_EXPIRED)
+        self.restraints: Restraints = Restraints()
         self.start_over(keep_token=False)
 
     def start_over(self, *, keep_token: bool) -> None:
         """Forget what a forked child must not inherit; a token that is nowhere but in memory stays."""
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self._spread = random.random()  # noqa: S311 - spreads load, guards nothing; forked workers must not line up
         self.restraints = self.restraints.for_child()
         if not keep_token:

@@ -109,7 +109,7 @@ def report_of(
     token: Token | None, choice: StoreChoice, *, secret: SecretSource | None = None, now: float | None = None
 ) -> Report:
     """`report` of a token that was loaded before."""
-    client_id = (token and token.client_id) or variable("ARIES_CLIENT_ID")
+    client_id = (token.client_id if token is not None else None) or variable("ARIES_CLIENT_ID")
     state = (secret or SecretSource(None)).state(client_id, choice.store)
     return Report(choice.profile, store_name(choice.store), choice, token, state, time.time() if now is None else now)
 

@@ -247,7 +247,7 @@ def _decrypted(envelope: Mapping[str, Any], store: FileTokenStore) -> tuple[Mapp
 
 
 def _document(client_id: str, secret: Secret | None, store: FileTokenStore) -> tuple[Secret, str]:
-    kept = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
+    kept: dict[str, str] = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
     text = Secret(json.dumps({"version": VERSION, "client_id": client_id, **kept}, indent=2) + "\n")
     kept = {}
     if store.cipher is None:

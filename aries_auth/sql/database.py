@@ -60,8 +60,8 @@ class Database:
             self._url = Secret(url.render_as_string(hide_password=False))
             self._engine = None
         self._file = url if url.get_backend_name() == "sqlite" else None
-        self.backend = url.get_backend_name()
-        self.shown = shown(url)
+        self.backend: str = url.get_backend_name()
+        self.shown: str = shown(url)
         self._password = Secret(str(url.password or ""))
 
     @property

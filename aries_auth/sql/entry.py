@@ -27,7 +27,7 @@ class SQLEntry:
         self._lock_timeout = lock_timeout
         self._row = row
         self._seen: Secret | None = None
-        self._grantd_extra: Mapping[str, Any] | None = None
+        self._stored_extra: Mapping[str, Any] | None = None
         self._saved = False
 
     def load(self) -> Token | None:
@@ -44,7 +44,7 @@ class SQLEntry:
                 raise self._grant.error("read", fault)
             self._seen = found
         token = self._grant.decoded(self._seen)
-        self._grantd_extra = {} if token is None else token.extra
+        self._stored_extra = {} if token is None else token.extra
         return token
 
     def reserve(self) -> None:
@@ -54,9 +54,9 @@ class SQLEntry:
             LockTimeout: somebody else took the lock in between.
             StoreError: a save would fail: no permission, no space, an unreadable row, a cipher that fails.
         """
-        if self._grantd_extra is None:
+        if self._stored_extra is None:
             self.load()
-        self._grant.encoded(Token("probe"), self._grantd_extra or {})
+        self._grant.encoded(Token("probe"), self._stored_extra or {})
         fault = self._row.reserve()
         if fault is not None and fault.kind is FaultKind.LOST:
             fault = self._anew(self._row.reserve, None)  # nothing is spent yet
@@ -71,9 +71,9 @@ class SQLEntry:
         Raises:
             StoreError: it could not be committed, or somebody else has saved since the lock was lost.
         """
-        if self._grantd_extra is None:
+        if self._stored_extra is None:
             self.load()
-        document = self._grant.encoded(token, self._grantd_extra or {})
+        document = self._grant.encoded(token, self._stored_extra or {})
         secrets = (document, Secret(token.access_token), Secret(token.refresh_token or ""))
         lost, fault = not self._row.held, None
         if not lost:
@@ -117,4 +117,5 @@ class SQLEntry:
         fault = fault or self._row.delete()
         if fault is not None:
             raise self._grant.error("deleted", fault)
-        self._saved, self._seen, self._grantd_extra = True, None, {}
+        self._saved, self._seen = True, None
+        self._stored_extra = {}

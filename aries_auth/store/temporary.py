@@ -63,7 +63,7 @@ class TemporaryFile:
         self._allocated = 0
         self._owner = os.getpid()
         folder, name = os.path.split(target)
-        self.path = os.path.join(folder, f".{name}.tmp")
+        self.path: str = os.path.join(folder, f".{name}.tmp")
 
     def check_process(self) -> None:
         """Raise StoreError in a forked child: the lock is its parent's."""

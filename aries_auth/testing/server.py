@@ -11,14 +11,14 @@ import time
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, Callable
 
 from aries_auth.testing.frames import Frames
 from aries_auth.testing.hosts import is_addressed
 from aries_auth.testing.messages import Request, Response, json_response, nested_error
 from aries_auth.testing.service import Delivery, Service
 
-logger = logging.getLogger("aries_auth.testing")
+logger: logging.Logger = logging.getLogger("aries_auth.testing")
 
 _BACKLOG = 1024
 _LARGEST_BODY = 8 * 1024 * 1024
@@ -101,7 +101,7 @@ class Server:
 
     def _converse(self, connection: socket.socket, address: Any) -> None:
         try:
-            Handler(connection, address, self)  # type: ignore[arg-type]
+            Handler(connection, address, self)  # type: ignore[arg-type] # ty: ignore[invalid-argument-type]
         except OSError as exc:
             logger.debug("connection lost: %s", type(exc).__name__)
         finally:
@@ -126,10 +126,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Server  # type: ignore[assignment]
+    close_connection: bool
+    server: Server  # type: ignore[assignment] # ty: ignore[incompatible-attribute-override]
 
     def _serve(self) -> None:
-        hosts = self.headers.get_all("Host", [])
+        hosts: list[str] = self.headers.get_all("Host") or []
         if len(hosts) > 1 or not is_addressed("".join(hosts), self.server.host, self.server.port):
             self._refuse(421, "HOST_UNKNOWN", f"This is the Aries sandbox at port {self.server.port}, not that Host.")
             return
@@ -163,7 +164,13 @@ class Handler(BaseHTTPRequestHandler):
         answer = nested_error("VALIDATION", code, message)
         self._send(Delivery(json_response(answer, status, {"Connection": "close"})))
 
-    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815
+    do_DELETE: Callable[[Any], None] = _serve  # noqa: N815
+    do_GET: Callable[[Any], None] = _serve  # noqa: N815
+    do_HEAD: Callable[[Any], None] = _serve  # noqa: N815
+    do_OPTIONS: Callable[[Any], None] = _serve  # noqa: N815
+    do_PATCH: Callable[[Any], None] = _serve  # noqa: N815
+    do_POST: Callable[[Any], None] = _serve  # noqa: N815
+    do_PUT: Callable[[Any], None] = _serve  # noqa: N815
 
     def _answer(self, request: Request) -> Delivery | None:
         try:

@@ -30,8 +30,8 @@ class Deadline:
     __slots__ = ("_lock", "_sockets", "at", "passed")
 
     def __init__(self, at: float) -> None:
-        self.at = at
-        self.passed = False
+        self.at: float = at
+        self.passed: bool = False
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] | None = []
 
@@ -182,7 +182,7 @@ class Watchdog:
                     deadline.at = max(deadline.at, now + _GRACE)
 
 
-watchdog = Watchdog()
+watchdog: Watchdog = Watchdog()
 
 
 def _start_over() -> None:
