@@ -186,7 +186,8 @@ def login_command(profile: str | None, store: TokenStore) -> str:
     if getattr(store, "cipher", None) is not None and not any(variable(name) for name in _KEYS):
         return _IN_CODE  # the command would not know the key
     if isinstance(store, FileTokenStore):
-        return _command_for_file(profile, store.path)
+        _, _, own = (store_command_options(store) or "").partition("--profile ")
+        return _command_for_file((profile, own, variable(_PROFILE), "default"), store.path)
     options, key = store_command_options(store), getattr(store, "key", None)
     if options is None or (key is not None and (not _is_profile(key) or getattr(store, "table", _TABLE) != _TABLE)):
         return _IN_CODE  # the command can't be told of such a store, or would look in another row or table
@@ -197,9 +198,9 @@ def login_command(profile: str | None, store: TokenStore) -> str:
     return f"aries-auth login {options}"
 
 
-def _command_for_file(profile: str | None, path: str) -> str:
+def _command_for_file(profiles: tuple[str | None, ...], path: str) -> str:
     if variable(_URL) is None:
-        for name in filter(None, (profile, variable(_PROFILE), "default")):
+        for name in filter(None, profiles):
             if _is_profile(name) and path == _path_or_none(name):
                 # Without the option, these two variables would lead elsewhere.
                 plain = name == "default" and not variable(_FILE) and not variable(_PROFILE)
