@@ -13,8 +13,8 @@ _WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - not bound to
 
 
 @functools.lru_cache(maxsize=64)
-def is_addressed(header: str, host: str, port: int) -> bool:
-    """Whether a Host header can mean the server on `host` and `port`.
+def is_addressed(header: str, host: str) -> bool:
+    """Whether a Host header can mean the server on `host`, at whatever port: that may be forwarded.
 
     Otherwise a web page whose name was made to point to this computer could read what the sandbox answers. Such a name
     has a dot in it; one without a dot, as containers have, is nobody's page. No browser sends a request without a Host.
@@ -24,10 +24,11 @@ def is_addressed(header: str, host: str, port: int) -> bool:
         return True
     try:
         parts = urlsplit(f"//{header.strip()}")
-        name, given_port = (parts.hostname or "").lower(), parts.port or port
+        name = (parts.hostname or "").lower()
+        _ = parts.port
     except ValueError:
         return False
-    if given_port != port or not name:
+    if not name:
         return False
     own = is_loopback(name) or name == host.lower() or (host in _WILDCARDS and _is_address(name))
     return own or ("." not in name and ":" not in name)

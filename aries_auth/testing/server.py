@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         hosts: list[str] = self.headers.get_all("Host") or []
-        if len(hosts) > 1 or not is_addressed("".join(hosts), self.server.host, self.server.port):
+        if len(hosts) > 1 or not is_addressed("".join(hosts), self.server.host):
             self._refuse(421, "HOST_UNKNOWN", f"This is the Aries sandbox at port {self.server.port}, not that Host.")
             return
         try:

@@ -207,13 +207,15 @@ def test_a_proxy_that_wants_credentials_is_named_with_the_cure(
     credentials: str,
     front: Front,
     guarded: str,
-    through: AriesAuth,
+    make_auth: Callable[..., AriesAuth],
     stored: Callable[..., Token],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stored(age=EXPIRED)
     monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}{guarded}")
+    # Another host: a token request to this computer uses no proxy.
+    auth = make_auth(api_origins=[front.url], token_url="https://aries.invalid/v1/oauth2/token")
     with pytest.raises(TokenRequestError, match=r"\$HTTPS_PROXY.*user:password@host:port.*token_client=") as raised:
-        use(through, library, front.url)
+        use(auth, library, front.url)
     assert not raised.value.retryable, "the same credentials are refused again"
     assert "wrong-word" not in str(raised.value)

@@ -83,7 +83,8 @@ def test_pyinstaller_makes_one_file_of_a_program_and_of_the_command(
 def test_the_entry_point_names_the_folder_of_the_hook() -> None:
     from aries_auth.integrations.pyinstaller import get_hook_dirs
 
-    assert [Path(folder) for folder in get_hook_dirs()] == [HOOKS]
+    [folder] = get_hook_dirs()  # of the installed package, or of this checkout
+    assert (Path(folder) / "hook-aries_auth.py").is_file()
     assert (HOOKS / "hook-aries_auth.py").is_file()
 
 

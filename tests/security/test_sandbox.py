@@ -41,9 +41,7 @@ def port_of(aries: AriesSandbox) -> int:
     return int(aries.url.rpartition(":")[2])
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1.evil.example:{port}"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}"])
 def test_a_page_whose_name_was_made_to_point_here_gets_no_answer(aries: AriesSandbox, host: str) -> None:
     status, body = ask(aries, {"Host": host.format(port=port_of(aries)), "Content-Length": "0"})
     assert status == 421
@@ -79,7 +77,7 @@ def test_every_loopback_name_is_its_own(aries: AriesSandbox, host: str) -> None:
     ],
 )
 def test_on_all_addresses_any_address_will_do_and_no_name_of_a_page(header: str, host: str, addressed: bool) -> None:
-    assert is_addressed(header, host, 80) is addressed
+    assert is_addressed(header, host) is addressed
 
 
 def test_a_body_of_more_than_8_mib_is_not_read(aries: AriesSandbox) -> None:
