@@ -26,6 +26,7 @@ from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps
+from aries_auth.store.lock import load_locking
 from aries_auth.token import Secret, Token
 
 _LONGEST_LOOK = 1.0
@@ -167,7 +168,7 @@ class TokenSource:
         may_be_stale = True
         while True:
             cached = self._memory.cached
-            if cached is not None and request.known not in (None, cached.token):
+            if cached is not None and (request.reason is Reason.FIRST or request.known not in (None, cached.token)):
                 return cached  # somebody was faster between the caller's look and ours
             left = deadline - monotonic()
             if left <= 0:
@@ -206,6 +207,7 @@ class TokenSource:
             return under_way
 
     def _begin(self, request: RefreshRequest) -> _UnderWay:
+        load_locking()
         return _UnderWay(Flight(partial(self._refresher.work, request)), request)
 
     def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:

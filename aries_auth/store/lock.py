@@ -121,6 +121,11 @@ class ExclusiveLock:
 _Primitive = Tuple[Callable[[int], bool], Callable[[int], None]]
 
 
+def load_locking() -> None:
+    """Load filelock now, in this thread: it has fork hooks, and a fork must not come while another thread loads it."""
+    _primitive()
+
+
 @lru_cache(maxsize=1)
 def _primitive() -> _Primitive:
     """How a descriptor is locked, once, and unlocked: by filelock, loaded when the first lock is taken."""
