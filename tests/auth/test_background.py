@@ -244,6 +244,7 @@ def test_wait_refuses_what_is_no_number_of_seconds(make_auth: MakeAuth, due: Tok
     auth.get_token()
     with pytest.raises(ConfigurationError):
         auth.wait(timeout)
+    assert auth.wait(10)  # nothing of this goes on in the next test
 
 
 # Which processes
