@@ -126,6 +126,11 @@ class TokenRequestError(_OAuthError):
         )
 
 
+def loggable(error: BaseException) -> object:
+    """What a log record may show of an error: ours show no secret, and others may quote what they were given."""
+    return error if isinstance(error, AriesAuthError) else type(error).__name__
+
+
 def printable(text: object, secrets: Iterable[str] = ()) -> str:
     """Text from elsewhere made fit for a message: secrets masked, control characters escaped, length bounded.
 

@@ -11,7 +11,7 @@ import requests
 
 from aries_auth.api_call.body import WHOLE, BodyPosition, drain, position_of_body, position_of_stream
 from aries_auth.api_call.origins import Origins
-from aries_auth.errors import AriesAuthError, ConfigurationError, LoginRequired
+from aries_auth.errors import ConfigurationError, LoginRequired, loggable
 from aries_auth.log import logger
 from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
@@ -119,8 +119,7 @@ def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToke
     except (LoginRequired, ConfigurationError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises
-        said = exc if isinstance(exc, AriesAuthError) else type(exc).__name__
-        logger.warning("A call was answered 401 and the token could not be refreshed: %s", said)
+        logger.warning("A call was answered 401 and the token could not be refreshed: %s", loggable(exc))
         return None
     return None if Secret(cached.token.access_token) == sent else cached
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 
-from aries_auth.errors import AriesAuthError, LockTimeout, LoginRequired
+from aries_auth.errors import LockTimeout, LoginRequired, loggable
 from aries_auth.log import logger
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.request import Reason, RefreshRequest
@@ -57,8 +57,7 @@ class Events:
             "The token in %s could not be refreshed%s: %s",
             where,
             ", and is used while it lives" if request.spares_callers else "",
-            # What an error that is not ours says is for its author to answer for; ours shows no secret.
-            error if isinstance(error, AriesAuthError) else type(error).__name__,
+            loggable(error),
             extra=self._fields(request, sent_at, outcome, error),
         )
 

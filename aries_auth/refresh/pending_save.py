@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
-from aries_auth.errors import AriesAuthError
+from aries_auth.errors import loggable
 from aries_auth.log import logger
 from aries_auth.refresh import policy
 from aries_auth.refresh.grant import Grant
@@ -95,7 +94,7 @@ class PendingSave:
         except Exception as exc:  # noqa: BLE001 - a store of the caller's may raise anything
             if before is None:
                 logger.warning(
-                    "The new token could not be saved; it is kept in memory and saved again soon: %s", _said(exc)
+                    "The new token could not be saved; it is kept in memory and saved again soon: %s", loggable(exc)
                 )
             since = (spent,) if before is None else (*before.spent, before.token)
             self._memory.empty_slot()
@@ -172,7 +171,7 @@ class PendingSave:
                         return
                     entry.save(unsaved.token)
         except Exception as exc:  # noqa: BLE001 - tried again
-            logger.debug("The token could still not be saved: %s", _said(exc))
+            logger.debug("The token could still not be saved: %s", loggable(exc))
             if unsaved.lease is not None:
                 self._unsaved = _still_unsaved(unsaved.token, unsaved.spent, unsaved.lease)
                 self._postpone()
@@ -201,8 +200,3 @@ def _still_unsaved(token: Token, spent: tuple[Token, ...], lease: Lease) -> _Uns
         return _Unsaved(token, spent, held)
     held.release()
     return _Unsaved(token, spent, None, unreadable)
-
-
-def _said(exc: Exception) -> Any:
-    """What may be logged of an exception: what is not ours may quote the token that it was given."""
-    return exc if isinstance(exc, AriesAuthError) else type(exc).__name__

@@ -200,6 +200,7 @@ class TokenSource:
         return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
+        load_locking()  # not under the lock: an import can switch to another greenlet
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way.flight.done:
@@ -207,12 +208,12 @@ class TokenSource:
             return under_way
 
     def _begin(self, request: RefreshRequest) -> _UnderWay:
-        load_locking()
         return _UnderWay(Flight(partial(self._refresher.work, request)), request)
 
     def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:
         """Refresh beside a call; returns the flight if it must not outlive this very call."""
         waits = self._waits()
+        load_locking()  # as above
         with self._lock:
             flight = None if self._under_way is None else self._under_way.flight
             begins = flight is None or flight.done

@@ -20,8 +20,8 @@ from aries_auth.singleflight.pool import interruptible
 # After a library's own time-out, whose error says more.
 _AFTER_THE_LIBRARY = 0.25
 # A process that was stopped meanwhile may find its answer in the socket, and that may be the only copy of a token.
-_STOOD_STILL = 1.0
-_GRACE = 3.0
+STOOD_STILL = 1.0
+GRACE = 3.0
 
 
 class Deadline:
@@ -176,10 +176,10 @@ class Watchdog:
             return
         thread.wake.wait(seconds)
         now = monotonic()
-        if now > thread.until + _STOOD_STILL:
+        if now > thread.until + STOOD_STILL:
             with self._lock:
                 for deadline in self._deadlines:
-                    deadline.at = max(deadline.at, now + _GRACE)
+                    deadline.at = max(deadline.at, now + GRACE)
 
 
 watchdog: Watchdog = Watchdog()

@@ -12,11 +12,10 @@ from typing import Callable
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.pool import interruptible
 from aries_auth.token_endpoint.answer import Attempt
+from aries_auth.token_endpoint.deadline import GRACE, STOOD_STILL
 
 MOST_LEFT_BEHIND = 8
 _AFTER_THE_LIBRARY = 0.5
-_STOOD_STILL = 1.0
-_GRACE = 3.0
 
 
 class _LeftBehind:
@@ -72,5 +71,5 @@ def run(send: Callable[[], Attempt], seconds: float) -> Attempt:
 
 def _wait(done: threading.Event, seconds: float) -> None:
     begun = monotonic()
-    if not done.wait(seconds) and monotonic() > begun + seconds + _STOOD_STILL:
-        done.wait(_GRACE)  # the process was stopped meanwhile, and its answer may be there
+    if not done.wait(seconds) and monotonic() > begun + seconds + STOOD_STILL:
+        done.wait(GRACE)  # the process was stopped meanwhile, and its answer may be there
