@@ -13,6 +13,9 @@ TESTS = Path(__file__).parent
 
 # Folders that are wholly CI's: they need a database server, a browser, job runners.
 IN_CI = ("browser", "jobs", "sql")
+# What a busy machine delays: whole folders of it, and each test that starts a program by one of these fixtures.
+NOISY = ("browser", "chaos", "jobs")
+STARTS_PROGRAMS = {"program", "zygote", "command"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs_posix = item.get_closest_marker("posix")
         if needs_posix and os.name != "posix":
             item.add_marker(pytest.mark.skip(reason=f"not on {os.name}: {needs_posix.args[0]}"))
-        if item.get_closest_marker("noisy"):
+        if item.get_closest_marker("noisy") or _is_noisy(item):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
@@ -46,6 +49,10 @@ def _folder(item: pytest.Item) -> str:
     """The folder of tests/ that it lies in, at whatever depth."""
     file = item.path
     return file.relative_to(TESTS).parts[0] if TESTS in file.parents else ""
+
+
+def _is_noisy(item: pytest.Item) -> bool:
+    return _folder(item) in NOISY or not STARTS_PROGRAMS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _arguments(config: pytest.Config) -> list[str]:

@@ -95,7 +95,7 @@ def test_an_endpoint_that_drips_for_ever_leaves_no_thread_and_no_descriptor(
     aries: AriesSandbox, stored: Stored, program: Program
 ) -> None:
     stored(age=EXPIRED)
-    aries.fail(drip=0.02, drip_of="headers", times=None)
+    aries.fail(drip=0.1, drip_of="headers", times=None)  # its shortest answer takes longer than an attempt may
     output = program(
         """
         import json
