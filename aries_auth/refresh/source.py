@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import weakref
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -99,7 +98,7 @@ class TokenSource:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at)
         return Handout((yield from self._obtain(request, cached)))
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
@@ -122,7 +121,9 @@ class TokenSource:
         self._own_process()
         cached = self._memory.cached or (yield from self._first_look(now, monotonic(), library))
         if Secret(cached.token.access_token) == refused:
-            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
+            return (
+                yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, monotonic()), None)
+            )
         if cached.is_alive(now):
             return cached
         return (yield from self.get_settled(now, library))
@@ -130,7 +131,7 @@ class TokenSource:
     def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
         self._own_process()
-        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic()), None))
 
     def wait(self, timeout: float | None) -> Steps[bool]:
         """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
@@ -160,7 +161,7 @@ class TokenSource:
 
     def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
         """Steps to the token in the store, refreshed if it has expired."""
-        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
 
     def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
         """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
@@ -222,11 +223,11 @@ class TokenSource:
                 restraints = self._memory.restraints
                 if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
-                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, one_attempt=waits)
+                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), waits)
                 self._under_way = self._begin(request)
                 flight = self._under_way.flight
                 no_ahead_until = monotonic() + policy.look_again(cached, now)
-                self._memory.restraints = replace(restraints, no_ahead_until=no_ahead_until)
+                self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
         assert flight is not None  # noqa: S101 - begun, or under way
         flight.start_in_background()
         return flight if begins and waits else None
