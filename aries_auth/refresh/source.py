@@ -202,7 +202,8 @@ class TokenSource:
         return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
-        load_locking()  # not under the lock: an import can switch to another greenlet
+        if request.reason is not Reason.FIRST:  # a look takes no lock
+            load_locking()  # not under our own: an import can switch to another greenlet
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way.flight.done:
