@@ -135,11 +135,17 @@ def script(told: dict[str, Any], stores: list[str]) -> None:
 
 
 def be_script(told: dict[str, Any], store: str, ready: Callable[[], None]) -> None:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    stopped: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        stopped.append(number)  # for the loop: Python swallows what is raised while it runs a finalizer
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
     job = Job(told, "script", store)
     ready()
     try:
-        while True:
+        while not stopped:
             job.call()
             time.sleep(random.uniform(0.0, 0.3))
     finally:
