@@ -23,6 +23,7 @@ from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken
+from aries_auth.refresh.process import may_end_without_notice
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
@@ -64,6 +65,7 @@ class Refresher:
         Raises:
             AriesAuthError: it can't be fulfilled; see docs/architecture.md, "Failure".
         """
+        may_end_without_notice()  # the first look reads a file: here, and not on an event loop
         try:
             with self._memory.lock:
                 result = self._fulfil(request, flight)
