@@ -69,6 +69,10 @@ class Refresher:
         try:
             with self._memory.lock:
                 result = self._fulfil(request, flight)
+                found = result.cached
+                if request.reason is Reason.FIRST and found is not None and not found.is_alive(request.now):
+                    request = request.turned_to_need(found.token)  # in this thread: a job often begins so
+                    result = self._fulfil(request, flight)
         except Exception as exc:  # noqa: BLE001 - told below, with the others
             result = Result(None, exc)
         if result.cached is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token, is_alive
@@ -55,6 +55,10 @@ class RefreshRequest:
         """What the token that was found wanting had to live; None is not known."""
         expires_at = None if self.known is None else self.known.expires_at
         return None if expires_at is None else expires_at - self.now
+
+    def turned_to_need(self, found: Token) -> RefreshRequest:
+        """What a first look asks for that has found an expired token."""
+        return replace(self, reason=Reason.NEEDED, known=found)
 
     def wall_time(self, instant: float) -> float:
         """The Unix time, by the caller's clock, of an instant on the clock of waits."""

@@ -89,7 +89,11 @@ class TokenSource:
         self._own_process()
         self._pending.save_again_if_due()
         at = monotonic()
-        cached = yield from self._first_look(now, at, library)
+        cached = self._memory.cached
+        if cached is None:
+            cached = yield from self._first_look(now, at, library)
+            if _was_obtained_since(now, cached.token):
+                return Handout(cached)  # whatever its windows: one that arrives expired starts no second refresh
         use = cached.use(now)
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
@@ -116,7 +120,7 @@ class TokenSource:
             library: the library of the call.
         """
         self._own_process()
-        cached = yield from self._first_look(now, monotonic(), library)
+        cached = self._memory.cached or (yield from self._first_look(now, monotonic(), library))
         if Secret(cached.token.access_token) == refused:
             return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
         if cached.is_alive(now):
@@ -155,10 +159,7 @@ class TokenSource:
         return self._pending.start()
 
     def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
-        """Steps to the token in memory, which is read from the store if there is none."""
-        cached = self._memory.cached
-        if cached is not None:
-            return cached
+        """Steps to the token in the store, refreshed if it has expired."""
         return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
 
     def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
@@ -234,6 +235,10 @@ class TokenSource:
         """Whether a refresh ahead must not outlive the call that started it."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
+
+
+def _was_obtained_since(now: float, token: Token) -> bool:
+    return token.obtained_at is not None and token.obtained_at >= now
 
 
 def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:

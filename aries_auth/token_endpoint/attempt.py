@@ -16,7 +16,7 @@ import requests
 
 from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
 from aries_auth.token_endpoint.answer import Attempt, is_whole
-from aries_auth.token_endpoint.deadline import watchdog
+from aries_auth.token_endpoint.deadline import Deadline
 from aries_auth.token_endpoint.faults import classified
 from aries_auth.token_endpoint.network import options_for
 from aries_auth.token_endpoint.protocol import TokenRequest
@@ -45,13 +45,15 @@ def _send(module: Any, request: TokenRequest, client: Any, seconds: float, optio
     send: Callable[..., Attempt] = with_httpx.send
     if library in _OF_REQUESTS:
         send = functools.partial(with_requests.send, options=options)
-    with watchdog.limit(seconds) as deadline:
-        try:
-            headers = _headers(library, module.__version__)
-            attempt = send(module, request, client, (min(seconds, _LONGEST_CONNECT), seconds), headers, deadline)
-        except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
-            attempt = classified(exc, request, client)
-    # What the deadline cut short can look like an answer's end.
+    deadline = Deadline(seconds)
+    try:
+        headers = _headers(library, module.__version__)
+        attempt = send(module, request, client, (min(seconds, _LONGEST_CONNECT), seconds), headers, deadline)
+    except Exception as exc:  # noqa: BLE001 - a mock or an adapter may raise anything, and its frames hold the body
+        attempt = classified(exc, request, client)
+    finally:
+        deadline.close()
+    # What was cut short can look like an answer's end.
     if deadline.passed and (attempt.answer is None or not is_whole(attempt.answer)):
         return Attempt(fault="the answer was not complete in time", unsent=attempt.unsent)
     return attempt
