@@ -99,8 +99,11 @@ class TokenSource:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
-        return Handout((yield from self._obtain(request, cached)))
+        # One that is not in time for this call must not outlive it any more than a refresh ahead.
+        settles = cached.is_alive(now) and self._waits()
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, one_attempt=settles, at=at)
+        obtained = yield from self._obtain(request, cached)
+        return Handout(obtained, self._unfinished_of(request) if settles else None)
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
         """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
@@ -231,8 +234,14 @@ class TokenSource:
         flight.start_in_background()
         return flight if begins and waits else None
 
+    def _unfinished_of(self, request: RefreshRequest) -> Flight[CachedToken] | None:
+        """The flight that this very request has begun, if it still goes on."""
+        under_way = self._under_way
+        begun = under_way is not None and under_way.request is request and not under_way.flight.done
+        return under_way.flight if under_way is not None and begun else None
+
     def _waits(self) -> bool:
-        """Whether a refresh ahead must not outlive the call that started it."""
+        """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
 

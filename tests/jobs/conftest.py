@@ -60,15 +60,17 @@ def needs(*names: str) -> pytest.MarkDecorator:
 
 
 class Job:
-    """One job with a grant of its own, whose access token is inside its margin."""
+    """One job with a grant of its own, whose access token is inside its margin, or so many seconds old."""
 
-    def __init__(self, aries: AriesSandbox, folder: Path, delay: float, kind: str, **auth: Any) -> None:
+    def __init__(
+        self, aries: AriesSandbox, folder: Path, delay: float, kind: str, age: float = IN_MARGIN, **auth: Any
+    ) -> None:
         self.aries = aries
         self.kind = kind
         self.delay = delay
         self.store = folder / "token.json"
         self.done = folder / "done.json"
-        self.first = aries.issue_token(age=IN_MARGIN)
+        self.first = aries.issue_token(age=age)
         FileTokenStore(self.store).save(self.first)
         self.given: dict[str, Any] = {
             "client_id": aries.client_id,
