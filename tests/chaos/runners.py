@@ -134,7 +134,7 @@ def script(told: dict[str, Any], stores: list[str]) -> None:
         each.stop(expected=(0,))
 
 
-def be_script(told: dict[str, Any], store: str, ready: Callable[[], None]) -> None:
+def be_script(told: dict[str, Any], store: str, ready: Callable[[int], None]) -> None:
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -143,7 +143,7 @@ def be_script(told: dict[str, Any], store: str, ready: Callable[[], None]) -> No
 
     signal.signal(signal.SIGTERM, stop)
     job = Job(told, "script", store)
-    ready()
+    ready(0)
     try:
         while not stopped:
             job.call()
@@ -176,17 +176,19 @@ def _visit(port: int, ended: threading.Event) -> None:
             opener.open(f"http://127.0.0.1:{port}/", timeout=LONGEST).close()
 
 
-def be_uvicorn(told: dict[str, Any], store: str, port: int, ready: Callable[[], None]) -> None:
+def be_uvicorn(told: dict[str, Any], store: str, ready: Callable[[int], None]) -> None:
     import httpx
     import uvicorn
 
     job = Job(told, "uvicorn", store)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
-            ready()
+            ready(listener.getsockname()[1])
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
@@ -198,24 +200,19 @@ def be_uvicorn(told: dict[str, Any], store: str, port: int, ready: Callable[[], 
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    uvicorn.run(app, port=port, log_level="error")
+    uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
 
 
 class _Program:
-    """A process of its own; it is ready when this is made."""
+    """A process of its own. When this is made, it is ready, and has said on which port it serves if it does."""
 
     def __init__(self, role: str, told: dict[str, Any], store: str) -> None:
         self._role = role
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
         reader, writer = os.pipe()
-        command = [sys.executable, "-m", "tests.chaos.runners", f"be {role}", json.dumps(told), store]
-        self._process = subprocess.Popen(
-            [*command, str(self.port), str(writer)], stdin=subprocess.DEVNULL, pass_fds=[writer]
-        )
+        command = [sys.executable, "-m", "tests.chaos.runners", f"be {role}", json.dumps(told), store, str(writer)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[writer])
         os.close(writer)
-        os.read(reader, 1)  # or its end
+        self.port = int(os.read(reader, 16) or 0)  # nothing at its end: `stop` sees how that came
         os.close(reader)
 
     def stop(self, expected: tuple[int, ...]) -> None:
@@ -245,15 +242,12 @@ def run(kind: str, told: dict[str, Any], stores: list[str]) -> None:
 def main() -> None:
     kind, told, *rest = sys.argv[1:]
     if kind.startswith("be "):
-        store, port, writer = rest
+        store, writer = rest
 
-        def ready() -> None:
-            os.write(int(writer), b".")
+        def ready(port: int) -> None:
+            os.write(int(writer), str(port).encode())
 
-        if kind == "be script":
-            be_script(json.loads(told), store, ready)
-        else:
-            be_uvicorn(json.loads(told), store, int(port), ready)
+        {"be script": be_script, "be uvicorn": be_uvicorn}[kind](json.loads(told), store, ready)
         return
     run(kind, json.loads(told), rest)
 

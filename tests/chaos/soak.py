@@ -48,7 +48,8 @@ SAMPLE_EVERY = 2.0
 AFTERMATH = 30.0 + 2 * LIFETIME
 LONGEST_REFRESH = 60.0
 # A kill, or a break, meets a refresh whose request has arrived, or whose answer has left, by so many seconds.
-AT_ONCE = 0.5
+AT_ONCE = 1.0
+SHARED = "shared"
 # Warm-up at the start and calm at the end, with no faults.
 CALM = 12.0
 # Memory is judged in runs of this length alone: the allocator takes megabytes at a time, and has them all only then.
@@ -204,8 +205,8 @@ class Record:
     losses: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
-    def cause(self, spent: str) -> str | None:
-        """What cost the grant whose store was left with this refresh token; None: no fault explains it."""
+    def cause(self, name: str, spent: str) -> str | None:
+        """What cost the grant of this name whose store was left with this refresh token; None: no fault explains it."""
         request = self.rotations.get(spent)
         if request is None:
             return None
@@ -214,7 +215,8 @@ class Record:
             return "answer dropped"
         if any(arrived - AT_ONCE <= at <= answered + AT_ONCE for at in self.broke_at):
             return "connection broken"
-        if any(arrived - AT_ONCE <= at <= answered + AT_ONCE for at in self.killed_at):
+        # Outsiders alone are killed, and they have the shared one.
+        if name == SHARED and any(arrived - AT_ONCE <= at <= answered + AT_ONCE for at in self.killed_at):
             return "SIGKILL in the window"
         return None
 
@@ -290,7 +292,7 @@ class Soak:
             # A spent token sent again is counted; were it to end the grant, every lost answer would cost all tokens.
             self.aries.rules.reuse_revokes = False
             self.logins = [
-                Login(name, self.aries, self.folder / name / "t.json", self.record) for name in ("shared", "jobs alone")
+                Login(name, self.aries, self.folder / name / "t.json", self.record) for name in (SHARED, "jobs alone")
             ]
             for login in self.logins:
                 login.log_in()
@@ -485,7 +487,7 @@ class Soak:
             if not any(begun <= failure.ended and failure.begun <= ended for begun, ended in record.trouble):
                 record.violations.append(f"a call failed with no fault near: {failure}")
         for name, spent in record.lost:
-            cause = record.cause(spent)
+            cause = record.cause(name, spent)
             record.losses[cause or "unexplained"] += 1
             if cause is None:
                 request = record.rotations.get(spent)
