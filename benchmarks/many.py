@@ -203,8 +203,8 @@ def due(size: Size) -> Result:
         "starts it takes some 0.3 s here."
     )
     result.notes.append(
-        f'{THREADS} threads at most (docs/architecture.md, "Threads"): the limit is {THREADS / delay:.0f} a second, less '
-        "what the interpreter needs."
+        f'{THREADS} threads at most (docs/architecture.md, "Threads"): the limit is {THREADS / delay:.0f} a second, '
+        "less what the interpreter needs."
     )
     result.answered["aries-auth"] = counts["refreshes"] == len(grants)
     return result

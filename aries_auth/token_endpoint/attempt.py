@@ -6,7 +6,6 @@ What goes wrong comes back as a value: an exception raised in here would carry f
 from __future__ import annotations
 
 import functools
-import os
 import platform
 from contextlib import suppress
 from importlib import import_module
@@ -23,9 +22,6 @@ from aries_auth.token_endpoint.protocol import TokenRequest
 
 _LONGEST_CONNECT = 10.0
 _OF_REQUESTS = frozenset({"requests", "niquests"})
-
-# Where this module was loaded. A client that is met in another process may have been made here, before a fork.
-FIRST_PROCESS = os.getpid()
 
 
 def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:

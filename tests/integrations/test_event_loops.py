@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from aries_auth import AriesAuth, LoginRequired, Token
+from aries_auth.refresh import process
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, IN_MARGIN, Program, wait_until
 
@@ -39,6 +40,7 @@ class TestBlockbuster:
     def watched(self, monkeypatch: pytest.MonkeyPatch, store_path: Path) -> Iterator[None]:
         blockbuster = pytest.importorskip("blockbuster", reason="needs blockbuster")
         monkeypatch.chdir(store_path.parent.parent)
+        process._is_child.cache_clear()  # what is looked at once per process is looked at again
         with blockbuster.blockbuster_ctx("aries_auth"):
             yield
 
