@@ -12,10 +12,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Callable, Mapping
 
-import requests
-
 from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
 from aries_auth.token_endpoint.answer import Attempt, is_whole
+from aries_auth.token_endpoint.clients import is_session
 from aries_auth.token_endpoint.deadline import watchdog
 from aries_auth.token_endpoint.faults import classified
 from aries_auth.token_endpoint.network import options_for
@@ -59,8 +58,9 @@ def _send(module: Any, request: TokenRequest, client: Any, seconds: float, optio
 
 def drop_inherited_connections(client: Any) -> None:
     """Close a client's idle connections in a forked child: they are its parent's, too, and could mix up answers."""
-    if isinstance(client, requests.Session):
-        client.close()  # it can be used on, and a connection in use stays open
+    if is_session(client):
+        for adapter in client.adapters.values():
+            with_requests.drop_connections(adapter)
         return
     # httpx has no public way to close what is idle; a closed client is of no use any more.
     for transport in (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()):

@@ -68,6 +68,20 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
         return False
 
 
+def drop_connections(adapter: Any) -> None:
+    """Let go of a session's idle connections in a forked child; it can be used on, and what is in use stays open."""
+    managers: list[Any] = [getattr(adapter, "poolmanager", None), *getattr(adapter, "proxy_manager", {}).values()]
+    if not any(hasattr(getattr(manager, "pools", None), "memorize") for manager in managers):
+        adapter.close()
+        return
+    # urllib3-future (niquests', and requests' where it stands in urllib3's place) shuts down what it closes, and a
+    # socket is the parent's, too. So its pools are forgotten, with their locks, which another thread may have held.
+    for manager in managers:
+        old = manager.pools
+        manager.pools = type(old)(old.maxsize, concurrency=True)
+        manager.pools.strict_maxsize = getattr(old, "strict_maxsize", True)
+
+
 def _network(session: Any, client: Any, request: TokenRequest, options: Mapping[str, Any]) -> Mapping[str, Any]:
     settings = settings_of(session, client, options)
     return {**settings, "proxies": _no_proxies(request.url)} if request.is_local else settings
@@ -116,16 +130,17 @@ def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
 
 def _watched_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
     pool = get(*args, **kwargs)
-    get_connection = getattr(pool, "_get_conn", None)
-    if get_connection is None:  # not urllib3's
+    if not hasattr(pool, "_get_conn"):  # not urllib3's
         return pool
+    view = twin(pool)
+    # The view's own method: niquests tells the pool that it was given whom to trust, and that is this one.
+    get_connection = view._get_conn  # noqa: SLF001
 
     def get_watched(*args: Any, **kwargs: Any) -> Any:
         connection = get_connection(*args, **kwargs)
         _watch(connection, deadline)
         return connection
 
-    view = twin(pool)
     view._get_conn = get_watched  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
     return view
 
