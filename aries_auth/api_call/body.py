@@ -9,7 +9,7 @@ from typing import Any, Iterator
 
 import requests
 
-from aries_auth.token_endpoint.clients import type_library
+from aries_auth.token_endpoint.library import type_library
 
 
 class BodyPosition:

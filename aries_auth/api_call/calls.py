@@ -15,7 +15,7 @@ from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
-from aries_auth.token_endpoint import clients
+from aries_auth.token_endpoint.library import library_of_request
 
 try:
     import httpx2
@@ -68,7 +68,7 @@ class Calls:
         cached, beside = self.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = drive(self.source.get(now, clients.library_of_request(request)))
+            cached, beside = drive(self.source.get(now, library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
@@ -103,7 +103,7 @@ class Calls:
         cached, beside = self.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = await drive_async(self.source.get(now, clients.library_of_request(request)))
+            cached, beside = await drive_async(self.source.get(now, library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         if ending is not None:
             ending.flight = beside

@@ -20,7 +20,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
-from aries_auth.token_endpoint import clients
+from aries_auth.token_endpoint.library import outdated_niquests
 from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
@@ -47,7 +47,7 @@ class Call(NamedTuple):
             ConfigurationError: this niquests is too old.
         """
         if not hasattr(request, "_asynchronous_auth"):
-            raise clients.outdated_niquests()
+            raise outdated_niquests()
         url = request.url or ""
         if not url.startswith(self.origins.prefixes) and not self.origins.admit(url):
             return request

@@ -24,7 +24,7 @@ from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, saved_s
 from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint.clients import SyncClient
+from aries_auth.token_endpoint.library import SyncClient
 from aries_auth.token_endpoint.protocol import join_scope
 
 

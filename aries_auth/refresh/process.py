@@ -7,12 +7,12 @@ requests. No thread survives that.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from functools import lru_cache
 from typing import Any
 
-from aries_auth.token_endpoint.attempt import FIRST_PROCESS
+# Where this module was loaded. What is met in another process may have been made here, before a fork.
+FIRST_PROCESS = os.getpid()
 
 # What freezes a process between two requests: AWS Lambda, Cloud Functions, Cloud Run, Azure Functions.
 _FROZEN_BETWEEN_REQUESTS = (
@@ -72,5 +72,7 @@ def _is_frozen_between_requests() -> bool:
 
 def _is_served_by_uvicorn() -> bool:
     """Whether SIGTERM goes to a server of uvicorn, which raises it again once it has shut down."""
+    import signal  # noqa: PLC0415 - few get here
+
     handler: Any = signal.getsignal(signal.SIGTERM)
     return type(getattr(handler, "__self__", None)).__module__.partition(".")[0] == "uvicorn"

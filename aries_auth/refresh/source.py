@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import weakref
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -89,13 +88,17 @@ class TokenSource:
         self._own_process()
         self._pending.save_again_if_due()
         at = monotonic()
-        cached = yield from self._first_look(now, at, library)
+        cached = self._memory.cached
+        if cached is None:
+            cached = yield from self._first_look(now, at, library)
+            if _was_obtained_since(now, cached.token):
+                return Handout(cached)  # whatever its windows: one that arrives expired starts no second refresh
         use = cached.use(now)
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at)
         return Handout((yield from self._obtain(request, cached)))
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
@@ -116,9 +119,11 @@ class TokenSource:
             library: the library of the call.
         """
         self._own_process()
-        cached = yield from self._first_look(now, monotonic(), library)
+        cached = self._memory.cached or (yield from self._first_look(now, monotonic(), library))
         if Secret(cached.token.access_token) == refused:
-            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
+            return (
+                yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, monotonic()), None)
+            )
         if cached.is_alive(now):
             return cached
         return (yield from self.get_settled(now, library))
@@ -126,7 +131,7 @@ class TokenSource:
     def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
         self._own_process()
-        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic()), None))
 
     def wait(self, timeout: float | None) -> Steps[bool]:
         """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
@@ -155,11 +160,8 @@ class TokenSource:
         return self._pending.start()
 
     def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
-        """Steps to the token in memory, which is read from the store if there is none."""
-        cached = self._memory.cached
-        if cached is not None:
-            return cached
-        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
+        """Steps to the token in the store, refreshed if it has expired."""
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
 
     def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
         """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
@@ -221,11 +223,11 @@ class TokenSource:
                 restraints = self._memory.restraints
                 if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
-                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, one_attempt=waits)
+                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), waits)
                 self._under_way = self._begin(request)
                 flight = self._under_way.flight
                 no_ahead_until = monotonic() + policy.look_again(cached, now)
-                self._memory.restraints = replace(restraints, no_ahead_until=no_ahead_until)
+                self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
         assert flight is not None  # noqa: S101 - begun, or under way
         flight.start_in_background()
         return flight if begins and waits else None
@@ -234,6 +236,10 @@ class TokenSource:
         """Whether a refresh ahead must not outlive the call that started it."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
+
+
+def _was_obtained_since(now: float, token: Token) -> bool:
+    return token.obtained_at is not None and token.obtained_at >= now
 
 
 def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:

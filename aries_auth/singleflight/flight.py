@@ -75,7 +75,7 @@ class Flight(Generic[T]):
             raise
 
     def start_in_background(self) -> None:
-        """Run when fewer than `crew.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
+        """Run when fewer than `pool.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
         if not self._queued and self._starter is None:
             _pool.submit(self)
             self._queued = True  # after: a Ctrl-C in between queues it a second time, which does nothing

@@ -9,19 +9,15 @@ import random
 import time
 from typing import Any, Callable, NamedTuple
 
-from aries_auth.errors import TokenRequestError, printable
+from aries_auth.errors import PythonExiting, TokenRequestError, printable
 from aries_auth.token_endpoint import answers, backoff
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.attempt import send_once
-from aries_auth.token_endpoint.clients import library_of
+from aries_auth.token_endpoint.library import library_of
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
 _LEAST_TIME = 3.0
-
-
-class PythonExiting(TokenRequestError):
-    """Nothing was sent, and nothing went wrong: the program is over, and the next one's call refreshes the token."""
 
 
 class Outcome(NamedTuple):

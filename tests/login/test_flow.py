@@ -31,7 +31,7 @@ from aries_auth import (
     TokenRequestError,
 )
 from aries_auth.authorization import code_exchange
-from aries_auth.store.file import FileEntry
+from aries_auth.store.locked_file import FileEntry
 from aries_auth.testing import AriesSandbox
 from tests.conftest import wait_until
 

@@ -88,9 +88,13 @@ def test_a_folder_that_is_a_mount_point_is_no_trouble(tmp_path: Path) -> None:
     """)
 
 
-def test_where_the_system_lists_no_mounts_devices_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", [["_DESCRIPTORS"], ["_DESCRIPTORS", "_MOUNTS"]], ids=["their ids", "any of them"])
+def test_where_the_system_does_not_tell_of_mounts_other_ways_serve(
+    tmp_path: Path, missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "t.json").touch()
-    monkeypatch.setattr(replaceable, "_MOUNTS", str(tmp_path / "none"))
+    for name in missing:
+        monkeypatch.setattr(replaceable, name, str(tmp_path / "none"))
     assert not replaceable.is_mount_point(str(tmp_path / "t.json"))
     assert not replaceable.is_mount_point(str(tmp_path / "gone"))
     assert replaceable.is_mount_point("/proc")

@@ -1,4 +1,4 @@
-"""The HTTP clients that can send token requests: which there are, of which library one is, and what one must be."""
+"""Which HTTP library a client or a request is of, which one sends a token request, and what a client must be."""
 
 from __future__ import annotations
 
