@@ -54,6 +54,12 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own environment gets in."""
     for name in [name for name in os.environ if name.startswith("ARIES_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+    # niquests reads the proxies once per process.
+    utils = sys.modules.get("niquests.utils")
+    for name in ("getproxies", "getproxies_environment", "get_netrc_auth"):
+        cached = getattr(utils, name, None)
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
 
 
 @pytest.fixture

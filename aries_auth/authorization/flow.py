@@ -23,7 +23,7 @@ from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol
-from aries_auth.token_endpoint.library import check_client
+from aries_auth.token_endpoint.library import SyncClient, check_client
 from aries_auth.token_endpoint.pkce import code_verifier
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")  # RFC 6749 section 3.3
@@ -69,7 +69,7 @@ class AuthorizationCodeFlow:
         scope: str | Sequence[str],
         authorize_url: str | None = None,
         token_url: str | None = None,
-        token_client: requests.Session | httpx.Client | None = None,
+        token_client: requests.Session | httpx.Client | SyncClient | None = None,
         timeout: float = 30.0,
         pkce: bool | None = None,
     ) -> None:
