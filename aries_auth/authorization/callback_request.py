@@ -57,7 +57,7 @@ def _fields(head: bytes) -> list[tuple[str, str]]:
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Host and port of ``host[:port]``, for http; None where that is not what it is."""
+    """Host and port of ``host[:port]``, for http; None if the text is something else."""
     if not _AUTHORITY.match(text):
         return None
     try:

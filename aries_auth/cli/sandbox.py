@@ -88,7 +88,7 @@ def sandbox(
     try:
         aries.start()
     except OSError as exc:
-        raise Failure(f"port {port} of {host} can't be had: {exc.strerror or exc}. Give another --port.") from exc
+        raise Failure(f"can't listen on port {port} of {host}: {exc.strerror or exc}. Give another --port.") from exc
     try:
         put(_lines({**aries.environ, "ARIES_PROFILE": _PROFILE}, shell))
         sys.stdout.flush()

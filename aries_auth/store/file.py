@@ -26,7 +26,8 @@ class FileTokenStore:
     """One grant in one JSON file, with its lock beside it.
 
     Making one does no I/O. A relative path or a ``~`` is therefore made absolute when the store is first used, its
-    `path` read or the store pickled, and keeps that meaning from then on. A profile is found where it is unpickled.
+    `path` read or the store pickled, and keeps that meaning from then on. A profile means the file of the computer that
+    unpickles it.
 
     A store pickles, and its `cipher` travels with it: a Fernet cipher takes its raw keys along. Send such a pickle (or
     that of an `AriesAuth` with such a store) only where the keys may go; else make the store where it is used.
@@ -257,7 +258,7 @@ class FileEntry:
         self._stored_extra = {}
 
     def _check_readable(self) -> None:
-        """Whoever planted a link must not have us remove what is no token of ours."""
+        """Whoever planted a link must not make this remove a file that is no token."""
         _, fault = _read(self._target, self._store)
         if fault:
             raise StoreError(

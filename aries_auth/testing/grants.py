@@ -264,5 +264,5 @@ def _fits(challenge: str | None, verifier: str | None) -> bool:
 
 
 def _seconds(lifetime: float) -> float:
-    """A whole number where it is one, as Aries writes it."""
+    """A whole number if it is one, as Aries writes it."""
     return int(lifetime) if float(lifetime).is_integer() else lifetime

@@ -39,7 +39,7 @@ class Request:
         return token.strip() or None if scheme.lower() == "bearer" else None
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None where it is something else."""
+        """The body as a JSON object; None if it is something else."""
         try:
             value: object = json.loads(self.body)
         except (ValueError, RecursionError):

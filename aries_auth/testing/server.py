@@ -82,7 +82,7 @@ class Server:
                 continue
             try:
                 self._start(connection, address)
-            except RuntimeError as exc:  # no thread to be had
+            except RuntimeError as exc:  # no thread left
                 logger.warning("a connection was refused: %s", exc)
                 _end(connection)
 
