@@ -62,8 +62,6 @@ html_theme_options = {
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True
 
-smartquotes_action = "qe"  # not "D": it makes one dash of the two of an option
-
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

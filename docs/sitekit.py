@@ -31,6 +31,8 @@ MENDED = (
     (r'<div class="content-icon-container"', '<div class="content-icon-container" role="navigation" aria-label="Page"'),
     (r"<th></th>", "<td></td>"),  # pandas' corner
     (r"<pre>", '<pre tabindex="0">'),
+    # An option in code is not broken after its dashes.
+    (r'<span class="pre">(--[\w-]{2,20})</span>', r'<span class="pre option">\1</span>'),
     (r'<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     # A signature of several lines is a list without terms.
     (r"(?<=</span>)\n\n<dl>\n(?=<dd><em class=\"sig-param)", '\n<span class="sig-list">'),
@@ -150,6 +152,11 @@ def _stacked(table: re.Match[str]) -> str:
     return re.sub(r"(?s)<tr class.*?</tr>", row, html.replace('class="docutils', 'class="stacked docutils', 1))
 
 
+def options_as_code(_app: Sphinx, _command: Any, lines: list[str]) -> None:
+    """Options that a help text names, as code: smart quotes would make one dash of two."""
+    lines[:] = [re.sub(r"(?<![\w`-])--[a-z][\w-]*", r"``\g<0>``", line) for line in lines]
+
+
 def pasteable(_app: Sphinx, _command: Any, lines: list[str]) -> None:
     """The examples of a help text as shell blocks, so that dashes and quotes stay, with remarks as comments."""
     made: list[str] = []
@@ -205,6 +212,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", only_what_it_needs, priority=900)
     app.connect("autodoc-process-docstring", since)
     app.connect("autodoc-process-signature", readable)
+    app.connect("sphinx-click-process-description", options_as_code)
     app.connect("sphinx-click-process-epilog", pasteable)
     app.connect("build-finished", llms)
     app.connect("build-finished", accessible)
