@@ -17,8 +17,12 @@ HERE = Path(__file__).parent
 SINCE: dict[str, str] = {}
 FIRST_RELEASE = "0.1"
 _NAMED_PAGE = re.compile(r'docs/([\w-]+)\.md(?:,\s+"([^"]+)")?')
-# What signatures call by a name of our own.
-ALIASES = {"ClientSecret": "str | Callable[[], str] | None"}
+# What signatures call by a name of the package's own: a pattern, and what it means.
+ALIASES = {
+    "ClientSecret": "str | Callable[[], str] | None",
+    r"(?:[\w.]+\.)?LockedFile": "ContextManager[StoreEntry]",
+    r"Generator\[(?:[\w.]+\.)?SQLEntry, None, None\]": "ContextManager[SQLEntry]",
+}
 # Which tables become lists on a phone: of so many columns, and with a cell of so many characters.
 WIDE, SENTENCE = 3, 40
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
@@ -103,7 +107,9 @@ def readable(
 
     said = _CONSTANT.sub(value, signature)
     for alias, meaning in ALIASES.items():
-        said = re.sub(rf"\b{alias}\b", meaning, said)
+        pattern = re.compile(rf"(?<![\w.]){alias}(?!\w)")
+        said = pattern.sub(meaning, said)
+        returns = returns and pattern.sub(meaning, returns)
     return said, returns
 
 

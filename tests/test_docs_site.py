@@ -27,7 +27,7 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     if module == "aries_auth.sql":
         pytest.importorskip("sqlalchemy")
     reference = "".join(text(name) for name in ("api.md", "api-stores.md", "api-testing.md"))
-    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", reference, re.MULTILINE))
+    documented = set(re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", reference, re.MULTILINE))
     assert not [name for name in importlib.import_module(module).__all__ if f"{module}.{name}" not in documented]
 
 

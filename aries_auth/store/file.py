@@ -98,7 +98,7 @@ class FileTokenStore:
 
     @property
     def command_options(self) -> str | None:
-        """How ``aries-auth`` is told of a profile's store; None for the default one's, and for a path."""
+        """The options that make ``aries-auth`` use this profile; None for the default one, and for a path."""
         return None if self._profile in (None, "default") else f"--profile {self._profile}"
 
     def load(self) -> Token | None:
