@@ -42,7 +42,7 @@ def test_no_docstring_comment_or_message_of_the_package_breaks_a_rule(prose: Mod
     "code, line",
     [
         ('"""A module.\n\nElse it fails.\n"""\n', 3),
-        ('def look():\n    """None where it is not known."""\n', 2),
+        ('def look():\n    """Empty where it is not known."""\n', 2),
         ("x = 1\n# It has to be\n# looked for, but was not had in time.\n", 2),
         ("x = 1  # none of ours\n", 1),
         ('raise OSError(f"{name} was not had in {seconds} s")\n', 1),

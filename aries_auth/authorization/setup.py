@@ -235,7 +235,7 @@ def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.Term
         )
     if talk.at_terminal:
         talk.say(
-            "If your browser runs on another computer, paste here the whole address that it ended on, also where its "
+            "If your browser runs on another computer, paste here the whole address that it ended on, also if its "
             "page can't be reached."
         )
         return pasting.TerminalPaste(talk, redirect_uri)
