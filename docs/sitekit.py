@@ -153,7 +153,8 @@ def _stacked(table: re.Match[str]) -> str:
 
     def row(found: re.Match[str]) -> str:
         named = iter(labels)
-        return re.sub(r"<td>", lambda _: f'<td data-label="{next(named)}">', found[0])
+        said = re.sub(r"<td>", lambda _: f'<td data-label="{next(named)}">', found[0])
+        return re.sub(r'<td (data-label="[^"]*">(?:<p>)?(?:</p>)?</td>)', r'<td class="empty" \1', said)
 
     return re.sub(r"(?s)<tr class.*?</tr>", row, html.replace('class="docutils', 'class="stacked docutils', 1))
 
