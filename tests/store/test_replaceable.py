@@ -213,6 +213,7 @@ def test_a_filesystem_that_gives_files_to_somebody_else_is_refused(open_folder: 
         subprocess.run(["umount", "-l", str(mounted)], check=True)
 
 
+@pytest.mark.posix("permission bits")
 def test_a_file_that_became_readable_for_a_group_says_what_to_set(store: FileTokenStore, path: Path) -> None:
     store.save(some_token())
     path.chmod(0o660)  # as Kubernetes does with fsGroup at each start
