@@ -1,4 +1,4 @@
-"""One token file and many processes, by the means that every system has: no fork, no signals. Windows is the point of it."""
+"""One token file and many processes, by means that every system has: no fork, no signals. Windows is its point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that really run at once: first uses, expired tokens, refreshes. It runs everywhere; a Python without a GIL is its point."""
+"""Threads that really run at once: first uses, expired tokens, refreshes. A Python without a GIL is its point."""
 
 from __future__ import annotations
 
@@ -131,15 +131,13 @@ def test_calls_of_every_kind_share_one_request(
             stored(age=FRESH)
             aries.expire_access_tokens()
         ways = [way for way in (_by_requests, _by_httpx, _by_asyncio, _by_requests) for _ in range(THREADS // 4)]
-        assert all_equal(in_threads(THREADS, lambda ways=ways: ways.pop()(auth, url))) == 200
+        assert all_equal(in_threads(THREADS, lambda ways=ways, auth=auth: ways.pop()(auth, url))) == 200
         assert len(aries.token_requests) == life
         auth = make_auth()
     assert aries.reused_refresh_tokens == 0
 
 
-def test_refreshes_that_are_asked_for_at_once_are_one(
-    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox
-) -> None:
+def test_refreshes_that_are_asked_for_at_once_are_one(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
     stored(age=FRESH)
     auth = make_auth()
     before = auth.get_token()

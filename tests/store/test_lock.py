@@ -230,7 +230,7 @@ def test_a_hard_link_planted_at_the_locks_name_is_refused_and_not_touched(path: 
 
 def test_a_directory_at_the_locks_name_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(StoreError, match="Is a directory|Permission denied"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match=r"Is a directory|Permission denied"), exclusive_lock(str(path), 0):
         pass
 
 
