@@ -16,7 +16,7 @@ from aries_auth import FileTokenStore
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, ROOT
 
-pytestmark = [pytest.mark.noisy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.noisy, pytest.mark.timeout(900)]
 
 PROCESSES, TOKENS = 4, 12
 SAVES, READERS = 1_000, 2
