@@ -27,6 +27,10 @@ ALIASES = {
 WIDE, SENTENCE = 3, 40
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
 
+SEARCH = (
+    '<form class="search-again" role="search" action="search.html">'
+    '<input type="search" name="q" aria-label="Search the documentation"><button>Search</button></form>'
+)
 # HTML of the theme, and what axe wants in its place.
 MENDED = (
     (r'role="heading"(?! aria-level)', 'role="heading" aria-level="2"'),
@@ -44,7 +48,7 @@ MENDED = (
     (r"(<span class=\"sig-line\">.*</span>)\n</dl>\n", r"\1</span>\n"),
     (
         r'(?s)(<article role="main" id="furo-main-content">)(?=\s*<noscript>)',
-        r"\1<h1>Search</h1>",
+        rf"\1<h1>Search</h1>{SEARCH}",
     ),
 )
 
