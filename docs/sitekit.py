@@ -41,6 +41,7 @@ MENDED = (
     (r"<pre>", '<pre tabindex="0">'),
     # An option in code is not broken after its dashes.
     (r'<span class="pre">(--[\w-]{2,20})</span>', r'<span class="pre option">\1</span>'),
+    (r'<div class="output text_html"', '<div tabindex="0" class="output text_html"'),
     (r'<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     # A signature of several lines is a list without terms.
     (r"(?<=</span>)\n\n<dl>\n(?=<dd><em class=\"sig-param)", '\n<span class="sig-list">'),
