@@ -28,7 +28,7 @@ WIDE, SENTENCE = 3, 40
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
 
 SEARCH = (
-    '<form class="search-again" role="search" action="search.html">'
+    '<form class="search-again" action="search.html">'
     '<input type="search" name="q" aria-label="Search the documentation"><button>Search</button></form>'
 )
 # HTML of the theme, and what axe wants in its place.
