@@ -19,11 +19,11 @@ from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
-from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, report
+from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import retries
+from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 
 try:
     # The maintained fork of httpx. If it is installed, its clients must know an AriesAuth by its base class.
@@ -71,7 +71,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         refresh_margin: seconds before expiry at which a refresh starts in the background.
         token_url: the token endpoint; else ``$ARIES_TOKEN_URL``, else Aries'.
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
-        token_client: a requests.Session or httpx.Client that sends the token requests.
+        token_client: a requests.Session or httpx.Client that sends the token requests; or a niquests.Session or
+            httpx2.Client.
         timeout: the longest that a call waits for a refresh, in seconds, lock included.
         background: whether a refresh ahead outlives the call that started it. None: unless this process may end
             without notice, as the children of job runners do (docs/jobs.md).
@@ -111,7 +112,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         refresh_margin: float = REFRESH_MARGIN,
         token_url: str | None = None,
         api_origins: Sequence[str] | None = None,
-        token_client: requests.Session | httpx.Client | None = None,
+        token_client: requests.Session | httpx.Client | SyncClient | None = None,
         timeout: float = TIMEOUT,
         background: bool | None = None,
     ) -> None:
@@ -138,7 +139,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         if timeout is not TIMEOUT:
             self._timeout = settings.check_seconds("timeout", timeout)
         if token_client is not None:
-            retries.check_client(token_client)
+            check_client(token_client)
         self._token_client = token_client
         self._background = background
         if background is not None:
@@ -270,7 +271,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         return first
 
     def __getstate__(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        if self._token_client is not None and not isinstance(self._token_client, requests.Session):
+        if self._token_client is not None and not is_session(self._token_client):
             raise TypeError(
                 "An AriesAuth with an httpx.Client as token_client can't be pickled or copied, since the client can't. "
                 "Use a requests.Session, or make the AriesAuth where it is used."
@@ -288,6 +289,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
 
     def _repr_html_(self) -> str:
+        from aries_auth.settings import report  # noqa: PLC0415 - a notebook's alone
+
         return report.table(self.token, self._profile, self._store)
 
 

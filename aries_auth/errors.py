@@ -126,6 +126,10 @@ class TokenRequestError(_OAuthError):
         )
 
 
+class PythonExiting(TokenRequestError):
+    """Nothing was sent, and nothing went wrong: the program is over, and the next one's call refreshes the token."""
+
+
 def loggable(error: BaseException) -> object:
     """What a log record may show of an error: ours show no secret, and others may quote what they were given."""
     return error if isinstance(error, AriesAuthError) else type(error).__name__

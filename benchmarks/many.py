@@ -189,7 +189,7 @@ def due(size: Size) -> Result:
         ["a call, at most", short(latencies[-1])],
         ["until all were refreshed", short(elapsed)],
         ["refreshes a second", f"{rate:.0f}"],
-        [f"refreshes a second by hand, {_AT_ONCE} threads", f"{limit:.0f}"],
+        [f"refreshes a second by hand, {THREADS} threads", f"{limit:.0f}"],
     ]
     result.raw = {"latencies": latencies[:: max(1, len(latencies) // 1000)], "rate": rate, "by hand": limit}
     result.bars = [
@@ -203,14 +203,11 @@ def due(size: Size) -> Result:
         "starts it takes some 0.3 s here."
     )
     result.notes.append(
-        f'32 threads at most (docs/architecture.md, "Threads"); one ends requests in time, so {_AT_ONCE} at once: the '
-        f"limit is {_AT_ONCE / delay:.0f} a second, less what the interpreter needs."
+        f'{THREADS} threads at most (docs/architecture.md, "Threads"): the limit is {THREADS / delay:.0f} a second, '
+        "less what the interpreter needs."
     )
     result.answered["aries-auth"] = counts["refreshes"] == len(grants)
     return result
-
-
-_AT_ONCE = 31
 
 
 def _rate_by_hand(server: Server, count: int) -> float:
@@ -222,5 +219,5 @@ def _rate_by_hand(server: Server, count: int) -> float:
             by_hand.refresh(grant[0], server.at.token_url, requests.post)
 
     start = time.perf_counter()
-    _by_threads(grants, refresh, _AT_ONCE)
+    _by_threads(grants, refresh, THREADS)
     return count / (time.perf_counter() - start)

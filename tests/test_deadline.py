@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -25,13 +26,13 @@ from aries_auth.testing import AriesSandbox
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import own_thread, protocol
 from aries_auth.token_endpoint.attempt import send_once
-from aries_auth.token_endpoint.deadline import Watchdog, watchdog
+from aries_auth.token_endpoint.deadline import GRACE, Deadline
 from aries_auth.token_endpoint.protocol import Credentials, TokenRequest
 from tests.conftest import our_threads, wait_until
 
 SECONDS = 0.4
 DESCRIPTORS = Path("/proc/self/fd")
-LIBRARIES = ["requests", "httpx", "httpx2"]
+LIBRARIES = ["requests", "niquests", "httpx", "httpx2"]
 # The beginning of a TLS record of 16 KiB.
 RECORD = b"\x16\x03\x03\x40\x00"
 
@@ -47,8 +48,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> str:
-    if request.param == "httpx2":
-        pytest.importorskip("httpx2", reason="needs Python 3.11")
+    pytest.importorskip(request.param, reason=f"needs {request.param}")
     return str(request.param)
 
 
@@ -95,7 +95,8 @@ def test_no_socket_stays(aries: AriesSandbox, library: str) -> None:
 
 
 def make_client(library: str) -> Any:
-    return requests.Session() if library == "requests" else pytest.importorskip(library).Client()
+    module = pytest.importorskip(library)
+    return module.Session() if hasattr(module, "Session") else module.Client()
 
 
 @pytest.mark.parametrize("drip_of", ["headers", "body"])
@@ -126,7 +127,7 @@ def test_a_token_clients_connection_that_was_open_is_not_watched_when_it_serves_
         pools = [pools[key] for key in pools.keys()]  # noqa: SIM118 - no dict
         connections = [connection for pool in pools for connection in pool.pool.queue if connection is not None]
         assert connections
-        assert not [connection for connection in connections if "_new_conn" in vars(connection)]
+        assert not [connection for connection in connections if {"_new_conn", "response_class"} & set(vars(connection))]
         assert not [pool for pool in pools if "_get_conn" in vars(pool)]
 
 
@@ -200,6 +201,17 @@ def test_an_answer_in_time_is_read_however_it_drips(aries: AriesSandbox, library
     assert send_once(request_for(aries), None, library, 10.0).answer is not None
 
 
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
+    """A server's context, and the bundle that has its authority."""
+    trustme = pytest.importorskip("trustme")
+    authority, bundle = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context, str(bundle)
+
+
 class OwnAdapter(HTTPAdapter):
     def send(self, *given: Any, **options: Any) -> Any:
         return super().send(*given, **options)
@@ -241,7 +253,7 @@ def test_what_cannot_be_ended_is_left_behind_and_then_no_more_is_sent(aries: Ari
         assert send_once(request, client, "httpx", 5.0).answer is not None
 
 
-def test_one_thread_watches_all_and_ends_with_the_last(aries: AriesSandbox) -> None:
+def test_no_thread_watches_the_requests(aries: AriesSandbox) -> None:
     aries.fail(hang=True, times=None)
     senders = [
         threading.Thread(target=send_once, args=(request_for(aries), None, library, 10.0))
@@ -250,68 +262,70 @@ def test_one_thread_watches_all_and_ends_with_the_last(aries: AriesSandbox) -> N
     for sender in senders:
         sender.start()
     aries.wait_for_requests(len(senders))
-    assert len([thread for thread in our_threads() if thread.name == "aries-auth-deadline"]) == 1
+    assert not our_threads()
     aries.heal()
     for sender in senders:
         sender.join()
-    wait_until(lambda: not our_threads())
 
 
-def test_an_earlier_deadline_is_kept_while_a_later_one_is_waited_for() -> None:
-    dog = Watchdog()
-    with dog.limit(30.0):
-        begun = time.monotonic()
-        with dog.limit(0.1) as deadline:
-            wait_until(lambda: deadline.passed, timeout=5.0)
-        assert time.monotonic() - begun < 2.0
+def test_what_is_left_shrinks_and_then_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("aries_auth.token_endpoint.deadline.monotonic", lambda: now)
+    deadline = Deadline(1.0)
+    assert deadline.left(None) == pytest.approx(1.25)
+    assert deadline.left(0.5) == 0.5
+    now += 1.0
+    assert deadline.left(0.5) == pytest.approx(0.25)
+    assert not deadline.passed
+    now += 0.5
+    assert deadline.passed
+    with pytest.raises(socket.timeout):
+        deadline.left(None)
 
 
-def test_a_socket_that_comes_after_the_deadline_is_shut_down_at_once() -> None:
-    one, other = socket.socketpair()
-    with one, other, Watchdog().limit(0.0) as deadline:
-        wait_until(lambda: deadline.passed)
-        deadline.add(one)
-        other.settimeout(5.0)
-        assert other.recv(1) == b""
+def test_a_process_that_stood_still_has_a_moment_for_the_answer_in_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("aries_auth.token_endpoint.deadline.monotonic", lambda: now)
+    deadline = Deadline(1.0)
+    now += 600.0
+    assert deadline.left(None) == GRACE
+    now += GRACE
+    with pytest.raises(socket.timeout):
+        deadline.left(None)
 
 
-def test_requests_are_sent_without_a_watchdog_where_no_thread_can_be_had(
-    aries: AriesSandbox, library: str, monkeypatch: pytest.MonkeyPatch
+def test_what_was_replaced_for_one_request_is_as_it_was_after_it() -> None:
+    class Stream:
+        def read(self) -> str:
+            return "its own"
+
+    stream, deadline = Stream(), Deadline(1.0)
+    deadline.replace(stream, "read", lambda: "limited")
+    assert stream.read() == "limited"
+    assert deadline.is_seen_to
+    deadline.close()
+    assert stream.read() == "its own"
+
+
+@pytest.mark.parametrize("beginnings", [[b"HTTP/1.1 200 OK\r\nX-Slow: "], [b"HTTP/1.1 200 OK\r\n\r\n"]])
+def test_a_tls_proxy_in_front_of_a_tls_endpoint_that_drips_is_ended(
+    aries: AriesSandbox,
+    library: str,
+    beginnings: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tls: tuple[ssl.SSLContext, str],
 ) -> None:
-    def no_thread(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    context, bundle = tls
 
-    with monkeypatch.context() as patch:
-        patch.setattr("aries_auth.token_endpoint.deadline._Thread.start", no_thread)
-        assert send_once(request_for(aries), None, library, 5.0).answer is not None
-    aries.fail(drip=0.02, drip_of="headers")
-    ends_in_time(request_for(aries), None, library)
+    def talk(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as outer:
+            drip(*beginnings, byte=RECORD[:1])(outer)
 
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("hooks", [True, False], ids=["with fork hooks", "a fork that runs none"])
-def test_a_forked_child_has_a_watchdog_of_its_own(aries: AriesSandbox, hooks: bool) -> None:
-    aries.fail(hang=True)
-    sender = threading.Thread(target=send_once, args=(request_for(aries), None, "httpx", 10.0))
-    sender.start()
-    aries.wait_for_requests(1)
-    request = request_for(aries)
-    child = os.fork()
-    if child == 0:
-        answered = False
-        try:
-            if not hooks:
-                watchdog._pid = 1
-                watchdog._lock.acquire()
-            with watchdog.limit(0.1) as deadline:
-                wait_until(lambda: deadline.passed, timeout=5.0)
-            answered = send_once(request, None, "httpx", 5.0).answer is not None
-        finally:
-            os._exit(0 if answered else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    aries.heal()
-    sender.join()
+    monkeypatch.setenv("SSL_CERT_FILE", bundle)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    with dripping(talk) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{port}")
+        ends_in_time(request_for(aries, "https://api.aries.com/token"), None, library)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs job control")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aries_auth import AuthorizationError, TokenRequestError
 from aries_auth.token import Secret, Token, is_bearer
 from aries_auth.token_endpoint import answers, protocol
+from aries_auth.token_endpoint.addresses import AUTHORIZE_URL
 from aries_auth.token_endpoint.protocol import Answer, Credentials
 from tests.leaks import assert_no_secret
 
@@ -34,7 +35,7 @@ def answer(status: int, body: Any = b"", headers: dict[str, str] | None = None) 
 
 def test_the_authorization_url_has_the_five_parameters_and_the_scope_separated_by_spaces() -> None:
     url = protocol.authorization_url(
-        protocol.AUTHORIZE_URL,
+        AUTHORIZE_URL,
         client_id="c&1",
         redirect_uri=REDIRECT,
         scope="user:information order:execution",

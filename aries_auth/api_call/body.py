@@ -9,7 +9,7 @@ from typing import Any, Iterator
 
 import requests
 
-from aries_auth.token_endpoint.retries import type_library
+from aries_auth.token_endpoint.library import type_library
 
 
 class BodyPosition:

@@ -15,7 +15,7 @@ from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
-from aries_auth.token_endpoint import retries
+from aries_auth.token_endpoint.library import library_of_request
 
 try:
     import httpx2
@@ -68,7 +68,7 @@ class Calls:
         cached, beside = self.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = drive(self.source.get(now, retries.library_of_request(request)))
+            cached, beside = drive(self.source.get(now, library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
@@ -103,13 +103,20 @@ class Calls:
         cached, beside = self.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = await drive_async(self.source.get(now, retries.library_of_request(request)))
+            cached, beside = await drive_async(self.source.get(now, library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         if ending is not None:
             ending.flight = beside
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
+        resent = None
+        try:
+            response = yield request
+        except GeneratorExit:
+            response = None
+        if response is None:  # what ended the call is still being handled by the library, which closes the flow
+            resend.warn_of_hook(sys.exc_info()[1])
+            return
         if beside is not None:
             await beside.wait_async(self.source.timeout)
         while response.status_code == 401 and response.request is not resent:

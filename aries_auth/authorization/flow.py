@@ -22,7 +22,8 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import protocol, retries
+from aries_auth.token_endpoint import protocol
+from aries_auth.token_endpoint.library import SyncClient, check_client
 from aries_auth.token_endpoint.pkce import code_verifier
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")  # RFC 6749 section 3.3
@@ -68,7 +69,7 @@ class AuthorizationCodeFlow:
         scope: str | Sequence[str],
         authorize_url: str | None = None,
         token_url: str | None = None,
-        token_client: requests.Session | httpx.Client | None = None,
+        token_client: requests.Session | httpx.Client | SyncClient | None = None,
         timeout: float = 30.0,
         pkce: bool | None = None,
     ) -> None:
@@ -83,7 +84,7 @@ class AuthorizationCodeFlow:
         self._scope = _check_scope(scope)
         self._authorize_url = None if authorize_url is None else settings.check_endpoint("authorize_url", authorize_url)
         self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
-        retries.check_client(token_client)
+        check_client(token_client)
         self._token_client = token_client
         self._timeout = settings.check_seconds("timeout", timeout)
         if not (pkce is None or isinstance(pkce, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -24,6 +24,7 @@ from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, saved_s
 from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint.library import SyncClient
 from aries_auth.token_endpoint.protocol import join_scope
 
 
@@ -56,7 +57,7 @@ def login(
     scope: str | Sequence[str] | None = None,
     authorize_url: str | None = None,
     token_url: str | None = None,
-    token_client: requests.Session | httpx.Client | None = None,
+    token_client: requests.Session | httpx.Client | SyncClient | None = None,
     timeout: float = 30.0,
     pkce: bool | None = None,
     profile: str | None = None,

@@ -20,6 +20,8 @@ _ELSE = "register another redirect URI in Aries' Client Center, or log in with"
 
 def loopback_authority(redirect_uri: str) -> Authority | None:
     """Where to listen for a redirect URI; None if a program on this machine can't receive it."""
+    if sys.platform == "emscripten":
+        return None  # Python in a browser's page has no socket that listens
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or not is_loopback(parts.hostname) or "@" in parts.netloc:
         return None

@@ -16,7 +16,7 @@ _PROFILE = "sandbox"
 
 
 def _checked_host(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    from aries_auth.token_endpoint.protocol import is_loopback  # noqa: PLC0415
+    from aries_auth.token_endpoint.addresses import is_loopback  # noqa: PLC0415
 
     if not is_loopback(value):
         raise click.BadParameter("it must be a loopback address, such as 127.0.0.1, ::1 or localhost.")

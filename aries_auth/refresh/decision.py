@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import hashlib
 import math
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aries_auth.errors import TokenRequestError
@@ -17,8 +16,7 @@ from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.token import Token, is_alive, is_refresh_token_alive
 
 
-@dataclass(frozen=True)
-class Restraints:
+class Restraints(NamedTuple):
     """What keeps a refresh from being asked for again, and until when.
 
     Attributes:
@@ -44,30 +42,30 @@ class Restraints:
 
     def after_token(self) -> Restraints:
         """Once there is another token: the failure was the old one's."""
-        return self if self.failure is None else replace(self, failure=None, failure_until=-math.inf)
+        return self if self.failure is None else self._replace(failure=None, failure_until=-math.inf)
 
     def after_refresh(self, spent: Token, token: Token) -> Restraints:
         """Once `spent` has become `token`."""
         if spent.refresh_token == token.refresh_token:
             return self
-        return replace(self, spent=self.spent | {digest(spent)})
+        return self._replace(spent=self.spent | {digest(spent)})
 
     def after_verdict(self, failure: TokenRequestError, until: float) -> Restraints:
         """Once a refresh has failed in a way that is sure to come again."""
-        return replace(self, failure=failure, failure_until=until)
+        return self._replace(failure=failure, failure_until=until)
 
     def after_death(self, mark: bytes) -> Restraints:
         """Once the endpoint has refused the refresh token of this digest."""
-        return replace(self, dead=mark)
+        return self._replace(dead=mark)
 
     def after_success(self) -> Restraints:
         """Once a refresh has brought a token, or found one."""
-        return replace(self, failures=0)
+        return self._replace(failures=0)
 
     def after_failure(self, at: float, chance: float) -> Restraints:
         """Once a refresh that callers could do without has failed."""
         until = at + policy.ahead_back_off(self.failures, chance)
-        return replace(self, no_calls_until=until, failures=self.failures + 1)
+        return self._replace(no_calls_until=until, failures=self.failures + 1)
 
 
 class Step(enum.Enum):

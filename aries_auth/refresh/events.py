@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import math
 
-from aries_auth.errors import LockTimeout, LoginRequired, loggable
+from aries_auth.errors import LockTimeout, LoginRequired, PythonExiting, loggable
 from aries_auth.log import logger
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token
-from aries_auth.token_endpoint.retries import PythonExiting
 
 _LOGIN_DUE = 3 * 86400.0
 _WARN_EVERY = 86400.0

@@ -14,7 +14,7 @@ from aries_auth.store.holder import holder_text
 _STORE = "resolved store"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grant:
     """One grant, and how it is to be kept fresh.
 

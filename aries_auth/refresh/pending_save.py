@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from aries_auth.errors import loggable
 from aries_auth.log import logger
@@ -20,8 +20,7 @@ _SAVING_AGAIN = 30.0
 _LAST_TRIES = 3
 
 
-@dataclass(frozen=True)
-class _Unsaved:
+class _Unsaved(NamedTuple):
     """A token that could not be saved, and the tokens that were spent since the last that could.
 
     `lease` is there while the lock is kept: the store still shows the spent refresh token, and another process that
@@ -58,7 +57,7 @@ class PendingSave:
             return
         if unsaved.lease is not None:
             unsaved.lease.release()  # in a child that keeps it out of the reach of a collection
-        self._unsaved = replace(unsaved, lease=None, due_at=0.0)
+        self._unsaved = unsaved._replace(lease=None, due_at=0.0)
 
     @property
     def idle(self) -> bool:
@@ -136,7 +135,7 @@ class PendingSave:
     def _postpone(self) -> None:
         unsaved = self._unsaved
         if unsaved is not None:
-            self._unsaved = replace(unsaved, due_at=monotonic() + policy.SAVE_INTERVAL)
+            self._unsaved = unsaved._replace(due_at=monotonic() + policy.SAVE_INTERVAL)
 
     def _save_again(self, flight: Flight[None]) -> None:
         end = monotonic() + _SAVING_AGAIN

@@ -7,12 +7,12 @@ requests. No thread survives that.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from functools import lru_cache
 from typing import Any
 
-from aries_auth.token_endpoint.attempt import FIRST_PROCESS
+# Where this module was loaded. What is met in another process may have been made here, before a fork.
+FIRST_PROCESS = os.getpid()
 
 # What freezes a process between two requests: AWS Lambda, Cloud Functions, Cloud Run, Azure Functions.
 _FROZEN_BETWEEN_REQUESTS = (
@@ -36,6 +36,11 @@ _FORKED_AND_NO_EXEC = 0x40  # PF_FORKNOEXEC of linux/sched.h
 def may_end_without_notice() -> bool:
     """Whether this process may end or freeze before a thread of ours has ended."""
     return _is_child(os.getpid()) or _is_frozen_between_requests() or _is_served_by_uvicorn()
+
+
+def is_looked_at() -> bool:
+    """Whether `may_end_without_notice` reads no file any more: it reads one once per process, not on an event loop."""
+    return _is_child.cache_info().currsize > 0
 
 
 @lru_cache(maxsize=1)
@@ -72,5 +77,11 @@ def _is_frozen_between_requests() -> bool:
 
 def _is_served_by_uvicorn() -> bool:
     """Whether SIGTERM goes to a server of uvicorn, which raises it again once it has shut down."""
+    import signal  # noqa: PLC0415 - few get here
+
     handler: Any = signal.getsignal(signal.SIGTERM)
     return type(getattr(handler, "__self__", None)).__module__.partition(".")[0] == "uvicorn"
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_is_child.cache_clear)

@@ -6,7 +6,7 @@ import copy
 import os
 import random
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aries_auth.errors import (
     AriesAuthError,
@@ -23,15 +23,17 @@ from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken
+from aries_auth.refresh.process import FIRST_PROCESS
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
-from aries_auth.token import Secret, Token, is_alive
-from aries_auth.token_endpoint import answers, protocol, retries
-from aries_auth.token_endpoint.attempt import FIRST_PROCESS, drop_inherited_connections
-from aries_auth.token_endpoint.protocol import Credentials
+from aries_auth.token import Token, is_alive
+
+if TYPE_CHECKING:
+    from aries_auth.refresh.sending import Reply
+    from aries_auth.token_endpoint.protocol import Credentials
 
 
 class Result(NamedTuple):
@@ -67,6 +69,10 @@ class Refresher:
         try:
             with self._memory.lock:
                 result = self._fulfil(request, flight)
+                found = result.cached
+                if request.reason is Reason.FIRST and found is not None and not found.is_alive(request.now):
+                    request = request.turned_to_need(found.token)  # in this thread: a job often begins so
+                    result = self._fulfil(request, flight)
         except Exception as exc:  # noqa: BLE001 - told below, with the others
             result = Result(None, exc)
         if result.cached is None:
@@ -189,58 +195,36 @@ class Refresher:
         credentials: Credentials,
     ) -> Result:
         """Send the refresh token of `spent`, and save what comes. What goes wrong from here on is returned."""
-        grant = self._grant
-        token_request = protocol.refresh_request(grant.token_url, credentials, Secret(spent.refresh_token or ""))
+        from aries_auth.refresh.sending import send_refresh_token  # noqa: PLC0415 - most programs' first call needs none
+
         self._own_client()
-        sent_at = monotonic()
-        outcome = retries.send(
-            token_request,
-            client=grant.token_client,
-            library=request.library,
-            pause=flight.pause_of_one_attempt if request.one_attempt else flight.pause,
-        )
-        if outcome.error is not None or outcome.answer is None:
-            return self._refused(request, lease.entry, spent, outcome, sent_at)
-        try:
-            token = Token.from_response(
-                answers.parse_answer(outcome.answer, token_request),
-                now=request.wall_time(sent_at + outcome.sent_after),
-                previous=spent,
-                client_id=credentials.client_id,
-                redirect_uri=credentials.redirect_uri,
-                token_url=grant.token_url,
-            )
-        except TokenRequestError as exc:
-            return Result(None, exc, sent_at)
-        return self._keep(request, lease, spent, token, sent_at)
+        reply = send_refresh_token(request, flight, self._grant, spent, credentials)
+        if reply.token is None:
+            return self._refused(request, lease.entry, spent, reply)
+        self._pending.save(reply.token, spent, lease)
+        self._memory.restraints = self._memory.restraints.after_refresh(spent, reply.token)
+        cached = self._install(reply.token, request.wall_time(monotonic()))
+        return Result(cached if reply.error is None else None, reply.error, reply.sent_at)
 
-    def _keep(self, request: RefreshRequest, lease: Lease, spent: Token, token: Token, sent_at: float) -> Result:
-        self._pending.save(token, spent, lease)
-        self._memory.restraints = self._memory.restraints.after_refresh(spent, token)
-        cached = self._install(token, request.wall_time(monotonic()))
-        error = answers.unusable_type(token, self._grant.token_url)
-        return Result(cached if error is None else None, error, sent_at)
-
-    def _refused(
-        self, request: RefreshRequest, entry: StoreEntry, spent: Token, outcome: retries.Outcome, sent_at: float
-    ) -> Result:
-        error, answer = outcome.error, outcome.answer
-        restraints = self._memory.restraints
-        if answer is None or not answers.is_grant_refused(answer):
-            if outcome.remember and error is not None:
-                self._memory.restraints = restraints.after_verdict(error, monotonic() + outcome.remember)
-            return Result(None, error, sent_at)
+    def _refused(self, request: RefreshRequest, entry: StoreEntry, spent: Token, reply: Reply) -> Result:
+        error, restraints = reply.error, self._memory.restraints
+        if not reply.is_refused:
+            if reply.remember and isinstance(error, TokenRequestError):
+                self._memory.restraints = restraints.after_verdict(error, monotonic() + reply.remember)
+            return Result(None, error, reply.sent_at)
         self._memory.restraints = restraints.after_death(digest(spent))
         # One more look: somebody may have logged in without our lock.
         with suppress(LoginRequired, TokenRequestError):
             found = self._look(request, entry)
             if isinstance(found, CachedToken) and found.token != spent:
                 return Result(found)
-        named = f" ({error.error})" if error is not None and error.error else ""
+        named = f" ({error.error})" if isinstance(error, TokenRequestError) and error.error else ""
         refused = self._login_required(f"Aries refused the refresh token in {self._grant.name}{named}")
-        return Result(None, refused, sent_at)
+        return Result(None, refused, reply.sent_at)
 
     def _own_client(self) -> None:
         if self._client_owner != os.getpid():
+            from aries_auth.token_endpoint.attempt import drop_inherited_connections  # noqa: PLC0415 - as above
+
             self._client_owner = os.getpid()
             drop_inherited_connections(self._grant.token_client)

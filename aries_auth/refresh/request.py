@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Token, is_alive
 
 
@@ -19,8 +18,7 @@ class Reason(enum.Enum):
     FORCED = "refresh() was called"
 
 
-@dataclass(frozen=True)
-class RefreshRequest:
+class RefreshRequest(NamedTuple):
     """What a caller wants, and what it saw.
 
     Attributes:
@@ -28,16 +26,16 @@ class RefreshRequest:
         now: the caller's reading of the clock. The work goes by it, since two clocks can disagree for ever.
         known: the token that the caller found wanting, or None if it had none.
         library: the HTTP library of the call.
-        one_attempt: whether a failed attempt is not repeated, because a caller waits for its end.
         at: the instant of `now` on the clock that waits are measured with.
+        one_attempt: whether a failed attempt is not repeated, because a caller waits for its end.
     """
 
     reason: Reason
     now: float
     known: Token | None
     library: str
+    at: float
     one_attempt: bool = False
-    at: float = field(default_factory=monotonic)
 
     def same_as(self, other: RefreshRequest) -> bool:
         """Whether what fulfils this one fulfils the other."""
@@ -55,6 +53,10 @@ class RefreshRequest:
         """What the token that was found wanting had to live; None is not known."""
         expires_at = None if self.known is None else self.known.expires_at
         return None if expires_at is None else expires_at - self.now
+
+    def turned_to_need(self, found: Token) -> RefreshRequest:
+        """What a first look asks for that has found an expired token."""
+        return self._replace(reason=Reason.NEEDED, known=found)
 
     def wall_time(self, instant: float) -> float:
         """The Unix time, by the caller's clock, of an instant on the clock of waits."""

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import weakref
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken, CacheSlot, Use
-from aries_auth.refresh.process import may_end_without_notice
+from aries_auth.refresh.process import is_looked_at, may_end_without_notice
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
@@ -89,14 +88,23 @@ class TokenSource:
         self._own_process()
         self._pending.save_again_if_due()
         at = monotonic()
-        cached = yield from self._first_look(now, at, library)
+        cached = self._memory.cached
+        if cached is None:
+            cached = yield from self._first_look(now, at, library)
+            if _was_obtained_since(now, cached.token):
+                return Handout(cached)  # whatever its windows: one that arrives expired starts no second refresh
         use = cached.use(now)
+        if use is not Use.NOW and self._grant.background is None and not is_looked_at():
+            yield Flight(lambda _: may_end_without_notice()), _LONGEST_LOOK
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at=at)
-        return Handout((yield from self._obtain(request, cached)))
+        # One that is not in time for this call must not outlive it any more than a refresh ahead.
+        settles = cached.is_alive(now) and self._waits()
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at, settles)
+        obtained = yield from self._obtain(request, cached)
+        return Handout(obtained, self._unfinished_of(request) if settles else None)
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
         """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
@@ -116,9 +124,11 @@ class TokenSource:
             library: the library of the call.
         """
         self._own_process()
-        cached = yield from self._first_look(now, monotonic(), library)
+        cached = self._memory.cached or (yield from self._first_look(now, monotonic(), library))
         if Secret(cached.token.access_token) == refused:
-            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library), None))
+            return (
+                yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, monotonic()), None)
+            )
         if cached.is_alive(now):
             return cached
         return (yield from self.get_settled(now, library))
@@ -126,7 +136,7 @@ class TokenSource:
     def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
         self._own_process()
-        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic()), None))
 
     def wait(self, timeout: float | None) -> Steps[bool]:
         """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
@@ -155,11 +165,8 @@ class TokenSource:
         return self._pending.start()
 
     def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
-        """Steps to the token in memory, which is read from the store if there is none."""
-        cached = self._memory.cached
-        if cached is not None:
-            return cached
-        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at=at), None))
+        """Steps to the token in the store, refreshed if it has expired."""
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
 
     def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
         """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
@@ -200,7 +207,8 @@ class TokenSource:
         return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
-        load_locking()  # not under the lock: an import can switch to another greenlet
+        if request.reason is not Reason.FIRST:  # a look takes no lock
+            load_locking()  # not under our own: an import can switch to another greenlet
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way.flight.done:
@@ -221,19 +229,29 @@ class TokenSource:
                 restraints = self._memory.restraints
                 if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
-                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, one_attempt=waits)
+                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), waits)
                 self._under_way = self._begin(request)
                 flight = self._under_way.flight
                 no_ahead_until = monotonic() + policy.look_again(cached, now)
-                self._memory.restraints = replace(restraints, no_ahead_until=no_ahead_until)
+                self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
         assert flight is not None  # noqa: S101 - begun, or under way
         flight.start_in_background()
         return flight if begins and waits else None
 
+    def _unfinished_of(self, request: RefreshRequest) -> Flight[CachedToken] | None:
+        """The flight that this very request has begun, if it still goes on."""
+        under_way = self._under_way
+        begun = under_way is not None and under_way.request is request and not under_way.flight.done
+        return under_way.flight if under_way is not None and begun else None
+
     def _waits(self) -> bool:
-        """Whether a refresh ahead must not outlive the call that started it."""
+        """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
+
+
+def _was_obtained_since(now: float, token: Token) -> bool:
+    return token.obtained_at is not None and token.obtained_at >= now
 
 
 def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aries_auth.settings.values import advised, check_flag, check_text, flag_variable, missing, variable
     from aries_auth.singleflight.clock import check_seconds
     from aries_auth.store import check_profile
-    from aries_auth.token_endpoint.protocol import is_loopback
+    from aries_auth.token_endpoint.addresses import is_loopback
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -81,7 +81,7 @@ _HOMES = {
     "check_text": "aries_auth.settings.values",
     "choose_store": "aries_auth.settings.stores",
     "flag_variable": "aries_auth.settings.values",
-    "is_loopback": "aries_auth.token_endpoint.protocol",
+    "is_loopback": "aries_auth.token_endpoint.addresses",
     "login_command": "aries_auth.settings.stores",
     "missing": "aries_auth.settings.values",
     "origin_of_url": "aries_auth.settings.urls",

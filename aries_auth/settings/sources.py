@@ -10,7 +10,7 @@ from aries_auth.settings.urls import api_origins, authorize_url, check_redirect_
 from aries_auth.settings.values import check_text, flag_variable, variable
 from aries_auth.store import store_name
 from aries_auth.token import Token
-from aries_auth.token_endpoint.protocol import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL
+from aries_auth.token_endpoint.addresses import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL
 
 HIDDEN = "(hidden)"
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aries_auth.errors import ConfigurationError, InsecureTransportError, printable
 from aries_auth.settings.values import variable
-from aries_auth.token_endpoint.protocol import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL, is_loopback
+from aries_auth.token_endpoint.addresses import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL, is_loopback
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?\Z")

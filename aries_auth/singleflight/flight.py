@@ -75,7 +75,7 @@ class Flight(Generic[T]):
             raise
 
     def start_in_background(self) -> None:
-        """Run when fewer than `crew.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
+        """Run when fewer than `pool.MOST_IN_BACKGROUND` others do; `start` makes it skip the queue."""
         if not self._queued and self._starter is None:
             _pool.submit(self)
             self._queued = True  # after: a Ctrl-C in between queues it a second time, which does nothing
@@ -251,7 +251,18 @@ def _in_trio() -> bool:
         trio.lowlevel.current_task()
     except RuntimeError:
         return False
-    return True
+    return not _in_asyncio_task()
+
+
+def _in_asyncio_task() -> bool:
+    """Whether a task of asyncio runs; under trio-asyncio it does so inside a task of trio."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 _pool = WorkerPool()

@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Callable, Generator, Protocol
 
-# 32 threads at the most: these, and one for all of them that ends requests in time (see `token_endpoint.deadline`).
-MOST_IN_BACKGROUND = 31
+MOST_IN_BACKGROUND = 32
 
 _SILENT_AT_EXIT = 2.0
 _GLANCE = 0.05

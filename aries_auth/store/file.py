@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from aries_auth.errors import ConfigurationError, StoreError
-from aries_auth.store.document import Accept, Cipher, decode, encode
-from aries_auth.store.durable import sync_folder
-from aries_auth.store.lock import ExclusiveLock, exclusive_lock
-from aries_auth.store.path import Place, absolute, reason, resolve
+from aries_auth.store.document import Accept, Cipher, decode
+from aries_auth.store.path import Place, absolute, resolve
 from aries_auth.store.private import read_private
 from aries_auth.store.profile import check_case, check_profile, profile_path
 from aries_auth.store.protocol import LOCK_TIMEOUT
-from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
 from aries_auth.terminal import quoted
 from aries_auth.token import Token
 
-# What a reservation leaves for the tokens to come, above the keys that are kept; base64 and encryption included.
-_LONGEST_TOKENS = 16 * 1024
+if TYPE_CHECKING:
+    from aries_auth.store.locked_file import LockedFile
 
 
 class FileTokenStore:
@@ -107,7 +103,7 @@ class FileTokenStore:
         Raises:
             StoreError: the file can't be read, is not private, or holds no usable token; it is left as it is.
         """
-        return _load(self._place().path, self)
+        return load_token(self._place().path, self)
 
     def save(self, token: Token) -> None:
         """Replace the stored token durably.
@@ -140,6 +136,8 @@ class FileTokenStore:
             LockTimeout: somebody else held the lock all that time.
             StoreError: the folder or the lock file can't be made or used.
         """
+        from aries_auth.store.locked_file import LockedFile  # noqa: PLC0415 - it imports this module, and few lock
+
         return LockedFile(self, self.lock_timeout if timeout is None else timeout)
 
     def _place(self) -> Place:
@@ -157,122 +155,9 @@ class FileTokenStore:
         return f"FileTokenStore({self._given if self._path is None else self._path!r})"
 
 
-class LockedFile:
-    """The block of `FileTokenStore.locked`. A class, so that Ctrl-C in `__enter__` leaves nothing locked."""
-
-    def __init__(self, store: FileTokenStore, timeout: float) -> None:
-        self._store = store
-        self._timeout = timeout
-        self._lock: ExclusiveLock | None = None
-        self._entry: FileEntry | None = None
-
-    def __enter__(self) -> FileEntry:
-        place = self._store._place()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        make_folder(os.path.dirname(place.path))
-        if resolve(place.path).path != place.path:
-            raise StoreError(
-                f"{place.path} became a symbolic link while its folder was made. Use a folder of your own."
-            )
-        self._entry = FileEntry(self._store, place)
-        self._lock = exclusive_lock(f"{place.path}.lock", self._timeout)
-        try:
-            self._lock.__enter__()
-            return self._entry
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            if self._entry is not None:
-                self._entry.discard()
-        finally:
-            if self._lock is not None:
-                self._lock.__exit__(kind, exc, traceback)
-
-
-class FileEntry:
-    """The file of a `FileTokenStore` while its lock is held."""
-
-    def __init__(self, store: FileTokenStore, place: Place) -> None:
-        self._store = store
-        self._target = place.path
-        self._linked = place.linked
-        self._temporary = TemporaryFile(place.path, store.mode)
-        self._stored_extra: Mapping[str, Any] | None = None
-
-    def load(self) -> Token | None:
-        """The stored token, or None. Raises StoreError."""
-        token = _load(self._target, self._store)
-        self._stored_extra = {} if token is None else token.extra
-        return token
-
-    def reserve(self) -> None:
-        """Create the temporary file, private and with its blocks allocated, so that a save will succeed.
-
-        Raises:
-            StoreError: a save would fail: no space, no permission, an unreadable file in the way, a cipher that fails,
-                a file that can't be replaced, a filesystem that keeps no permissions.
-        """
-        if self._stored_extra is None:
-            self.load()
-        probe = encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
-        self._temporary.prove()
-        self._temporary.create(len(probe.reveal()) + _LONGEST_TOKENS)
-
-    def save(self, token: Token) -> None:
-        """Write, fsync, replace, fsync the folder. If only the last of them fails, that is logged as a warning.
-
-        Raises:
-            StoreError: one of the others failed. The file holds the old token or the new one, whole.
-        """
-        if self._stored_extra is None:
-            self.load()
-        document = encode(token, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
-        try:
-            self._temporary.replace_target(document)
-        except NotDurable as exc:
-            from aries_auth.log import logger  # noqa: PLC0415 - a look at the store needs no logging
-
-            # Saved: everybody sees it. To save it again would change nothing but the age of the folder's entry.
-            logger.warning("%s", exc, extra={"event": "save", "store": self._store.path, "error": "NotDurable"})
-
-    def delete(self) -> None:
-        """Remove the file and what a crash may have left beside it.
-
-        Raises:
-            StoreError: the file can't be removed, or a link led to a file that is no readable token.
-        """
-        if self._linked:
-            self._check_readable()
-        self._temporary.check_process()
-        self._temporary.discard()
-        for path in (self._target, self._temporary.path):
-            try:
-                remove(path)
-            except OSError as exc:
-                raise StoreError(f"{path} can't be removed: {reason(exc)}.") from exc
-        sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
-        self._stored_extra = {}
-
-    def _check_readable(self) -> None:
-        """Whoever planted a link must not make this remove a file that is no token."""
-        _, fault = _read(self._target, self._store)
-        if fault:
-            raise StoreError(
-                f"{self._store.path} leads through a symbolic link to {self._target}, which is no token file that can "
-                f"be read ({fault}). Nothing was removed. If it is yours, remove {self._target} by that name."
-            )
-
-    def discard(self) -> None:
-        """Drop a reservation that was not used."""
-        self._temporary.discard()
-
-
-def _load(target: str, store: FileTokenStore) -> Token | None:
-    token, fault = _read(target, store)
+def load_token(target: str, store: FileTokenStore) -> Token | None:
+    """The token in a file, by the rules of a store. Raises StoreError."""
+    token, fault = read_token(target, store)
     if fault:
         raise StoreError(f"The token file {target} can't be used: {fault}. It was left as it is.{_cure(target, fault)}")
     return token
@@ -287,6 +172,7 @@ def _cure(target: str, fault: str) -> str:
     return f" To start over, run: aries-auth logout{options} and log in again."
 
 
-def _read(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
+def read_token(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
+    """The token in a file, or None if there is none, and what keeps it from being read."""
     raw, fault = read_private(target, store.mode)
     return (None, fault) if raw is None else decode(raw, cipher=store.cipher, accept=store.accept)

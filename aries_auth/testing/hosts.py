@@ -7,7 +7,7 @@ import ipaddress
 import warnings
 from urllib.parse import urlsplit
 
-from aries_auth.token_endpoint.protocol import is_loopback
+from aries_auth.token_endpoint.addresses import is_loopback
 
 _WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - not bound to
 

@@ -1,21 +1,18 @@
-"""Ends token requests whose time is up: one thread for all of them shuts down their sockets.
+"""Deadline: when one token request must have ended, whatever its endpoint does.
 
 The time-outs of HTTP libraries are per read, so an endpoint that drips its answer byte by byte outlasts every one of
-them. The thread is there while token requests are, and no longer.
+them. Here each read gets what is left of the whole, so that no thread has to watch.
 """
 
 from __future__ import annotations
 
-import math
-import os
+import io
 import socket
-import sys
-import threading
-from contextlib import contextmanager, suppress
-from typing import Any, Callable, Generator
+import ssl
+from contextlib import suppress
+from typing import Any, Callable, cast
 
 from aries_auth.singleflight.clock import monotonic
-from aries_auth.singleflight.pool import interruptible
 
 # After a library's own time-out, whose error says more.
 _AFTER_THE_LIBRARY = 0.25
@@ -25,169 +22,116 @@ GRACE = 3.0
 
 
 class Deadline:
-    """When one request must have ended, and the sockets that it uses."""
+    """When one request must have ended, and where that is seen to.
 
-    __slots__ = ("_lock", "_sockets", "at", "passed")
-
-    def __init__(self, at: float) -> None:
-        self.at: float = at
-        self.passed: bool = False
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] | None = []
-
-    @property
-    def has_socket(self) -> bool:
-        """Whether a socket is known already."""
-        return bool(self._sockets)
-
-    def add(self, used: Any) -> None:
-        """Watch a socket, which is shut down at once if the time is up already.
-
-        A duplicate is kept: it outlives the change to TLS, and its number is nobody else's when it is shut down.
-        """
-        try:
-            copy = socket.fromfd(used.fileno(), used.family, used.type)
-        except (OSError, AttributeError, TypeError, ValueError):
-            return  # no descriptor left, or a mock's
-        with self._lock:
-            if self._sockets is not None:
-                self._sockets.append(copy)
-                if self.passed:
-                    _shut_down(copy)
-                return
-        copy.close()  # the request has ended, and its connection serves somebody else
-
-    def end(self) -> None:
-        """The time is up: whoever reads from or writes to these sockets gets an error."""
-        with self._lock:
-            self.passed = True
-            for used in self._sockets or ():
-                _shut_down(used)
-
-    def close(self) -> None:
-        """The request has ended; free the duplicates."""
-        with self._lock:
-            sockets, self._sockets = self._sockets or [], None
-        for used in sockets:
-            used.close()
-
-
-def _shut_down(used: socket.socket) -> None:
-    with suppress(OSError):
-        used.shutdown(socket.SHUT_RDWR)
-
-
-class _Thread(threading.Thread):
-    """The thread, and what wakes it.
-
-    The event is made with the thread, and not with the module: gevent and eventlet, patched late, replace what threads
-    are, and what was made before does not go with what is made after.
+    Args:
+        seconds: for the whole request.
     """
 
-    def __init__(self, watch: Callable[[_Thread], None]) -> None:
-        super().__init__(target=watch, args=(self,), name="aries-auth-deadline", daemon=True)
-        self.ending = False
-        self.until = math.inf
-        self.wake = threading.Event()
+    __slots__ = ("_at", "_ended", "_replaced", "_sockets")
 
+    def __init__(self, seconds: float) -> None:
+        self._at = monotonic() + seconds + _AFTER_THE_LIBRARY
+        self._replaced: list[tuple[Any, str]] = []
+        self._sockets: list[socket.socket] = []
+        self._ended = False
 
-class Watchdog:
-    """The thread that ends requests in time. It starts with the first of them and ends after the last."""
+    @property
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return monotonic() >= self._at
 
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-        # Held for a few lines, none of which can switch to another greenlet: this lock may be older than a late patch.
-        self._lock = threading.Lock()
-        self._deadlines: set[Deadline] = set()
-        self._thread: _Thread | None = None
-        self._starter: object = None
+    @property
+    def is_seen_to(self) -> bool:
+        """Whether a connection of the request is known."""
+        return bool(self._replaced)
 
-    @contextmanager
-    def limit(self, seconds: float) -> Generator[Deadline, None, None]:
-        """A deadline for what runs inside; that puts its sockets there."""
-        if self._pid != os.getpid():  # a fork that runs no hooks of Python, as uWSGI's
-            self.__init__()  # type: ignore[misc]
-        deadline = Deadline(monotonic() + seconds + _AFTER_THE_LIBRARY)
-        try:
-            self._watch(deadline)
-            yield deadline
-        finally:
-            self._leave(deadline)
-            deadline.close()
+    def left(self, timeout: float | None) -> float:
+        """The seconds that the next step may take: what is left, and no more than its own `timeout`.
 
-    def _watch(self, deadline: Deadline) -> None:
-        starter = object()
-        try:
-            with self._lock:
-                self._deadlines.add(deadline)
-                thread = self._thread
-                starts = self._starter is None and (thread is None or thread.ending)
-                if starts:
-                    self._starter = starter
-            if starts:
-                thread = _Thread(self._run)
-                with interruptible():
-                    thread.start()
-                self._thread = thread
-            elif thread is not None and deadline.at < thread.until:
-                thread.wake.set()
-        except RuntimeError:
-            pass  # no more threads: the libraries' own time-outs have to do
-        finally:
-            if self._starter is starter:
-                self._starter = None
-
-    def _leave(self, deadline: Deadline) -> None:
-        with self._lock:
-            self._deadlines.discard(deadline)
-            thread = None if self._deadlines else self._thread
-        if thread is not None:
-            thread.wake.set()
-
-    def _run(self, thread: _Thread) -> None:
-        try:
-            while self._next(thread):
-                self._sleep(thread)
-                for deadline in self._due():
-                    deadline.end()
-        finally:
-            thread.ending = True
-
-    def _next(self, thread: _Thread) -> bool:
-        thread.wake.clear()
-        with self._lock:
-            if not self._deadlines:
-                # Said under the lock: whoever comes now starts another, and nobody relies on this one.
-                thread.ending = True
-                return False
-            thread.until = min(deadline.at for deadline in self._deadlines)
-            return True
-
-    def _due(self) -> list[Deadline]:
+        Raises:
+            TimeoutError: nothing is left. (Before Python 3.10, socket.timeout.)
+        """
         now = monotonic()
-        with self._lock:
-            due = [deadline for deadline in self._deadlines if deadline.at <= now]
-            self._deadlines.difference_update(due)
-        return due
+        if now > self._at + STOOD_STILL:
+            self._at = now + GRACE
+        left = self._at - now
+        if left <= 0:
+            raise socket.timeout("the time for this request is up")
+        return left if timeout is None else min(left, timeout)
 
-    def _sleep(self, thread: _Thread) -> None:
-        seconds = thread.until - monotonic()
-        if seconds <= 0:
-            return
-        thread.wake.wait(seconds)
-        now = monotonic()
-        if now > thread.until + STOOD_STILL:
-            with self._lock:
-                for deadline in self._deadlines:
-                    deadline.at = max(deadline.at, now + GRACE)
+    def replace(self, owner: Any, name: str, method: Callable[..., Any]) -> None:
+        """Put a method in the place of an object's own, until the request has ended."""
+        with suppress(AttributeError):  # a class without room for it
+            setattr(owner, name, method)
+            self._replaced.append((owner, name))
+
+    def limit_tls(self, used: ssl.SSLSocket) -> None:
+        """Let each read of a TLS socket end in time, those of a TLS connection inside it, too."""
+        receive, timeout = used.recv, used.gettimeout()
+
+        def recv(*args: Any) -> bytes:
+            used.settimeout(self.left(timeout))
+            return receive(*args)
+
+        self.replace(used, "recv", recv)
+
+    def watch(self, used: socket.socket) -> None:
+        """Remember a socket whose reads can't be limited, as a duplicate: it outlives the change to TLS."""
+        with suppress(OSError):  # no descriptor left
+            self._sockets.append(socket.fromfd(used.fileno(), used.family, used.type))
+        if self._ended:
+            self.cut_off()
+
+    def cut_off(self) -> bool:
+        """Shut down what is watched, so that whoever reads from it gets an error; False: nothing is."""
+        self._ended = True
+        for used in tuple(self._sockets):
+            with suppress(OSError):
+                used.shutdown(socket.SHUT_RDWR)
+        return bool(self._sockets)
+
+    def close(self) -> None:
+        """The request has ended: its connection may serve somebody else."""
+        for owner, name in self._replaced:
+            cast("dict[str, Any]", vars(owner)).pop(name, None)
+        self._replaced.clear()
+        while self._sockets:
+            self._sockets.pop().close()
 
 
-watchdog: Watchdog = Watchdog()
+class LimitedReads(io.RawIOBase):
+    """What http.client reads an answer from, with each read given what is left.
 
+    Args:
+        file: what the socket's `makefile` made.
+        used: the socket; its time-out is the longest that a read may take.
+        deadline: for all of them.
+    """
 
-def _start_over() -> None:
-    watchdog.__init__()  # type: ignore[misc]
+    def __init__(self, file: Any, used: Any, deadline: Deadline) -> None:
+        self._file = file
+        self._raw: Any = getattr(file, "raw", file)
+        self._socket = used
+        self._timeout: float | None = used.gettimeout()
+        self._deadline = deadline
 
+    def readable(self) -> bool:
+        """It is."""
+        return True
 
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_start_over)
+    def fileno(self) -> int:
+        """The socket's."""
+        number: int = self._file.fileno()
+        return number
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read once, or raise a time-out."""
+        self._socket.settimeout(self._deadline.left(self._timeout))
+        size: int | None = self._raw.readinto(buffer)
+        return size
+
+    def close(self) -> None:
+        """Close what is read from."""
+        super().close()
+        self._file.close()

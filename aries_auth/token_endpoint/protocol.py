@@ -5,17 +5,13 @@ RFC 6749 (OAuth 2.0), as Aries documents its own endpoints.
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import Iterable, Mapping, NamedTuple, Sequence
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from aries_auth.errors import AuthorizationError, printable
 from aries_auth.token import Secret
-
-AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
-TOKEN_URL = "https://api.aries.com/v1/oauth2/token"
-API_ORIGIN = "https://api.aries.com"
+from aries_auth.token_endpoint.addresses import is_loopback
 
 SCOPES = (
     "user:information",
@@ -73,14 +69,6 @@ class Answer:
     status_code: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address can only mean this machine."""
-    try:
-        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def authorization_url(

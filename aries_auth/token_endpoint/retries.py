@@ -6,24 +6,19 @@ What goes wrong comes back as a value: an exception raised in here would carry f
 from __future__ import annotations
 
 import random
+import sys
 import time
 from typing import Any, Callable, NamedTuple
 
-import httpx
-import requests
-
-from aries_auth.errors import ConfigurationError, TokenRequestError, printable
+from aries_auth.errors import PythonExiting, TokenRequestError, printable
 from aries_auth.token_endpoint import answers, backoff
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.attempt import send_once
+from aries_auth.token_endpoint.library import library_of
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
 _LEAST_TIME = 3.0
-
-
-class PythonExiting(TokenRequestError):
-    """Nothing was sent, and nothing went wrong: the program is over, and the next one's call refreshes the token."""
 
 
 class Outcome(NamedTuple):
@@ -40,46 +35,6 @@ class Outcome(NamedTuple):
     answer: Answer | None = None
     sent_after: float = 0.0
     remember: float = 0.0
-
-
-def library_of(client: object, default: str) -> str:
-    """Which library sends: the one whose client was given, else `default`."""
-    return default if client is None else type_library(client) or _class_library(client)
-
-
-def type_library(thing: object) -> str | None:
-    """``requests``, ``niquests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
-    name = type(thing).__module__.partition(".")[0]
-    return name if name in ("requests", "niquests", "httpx", "httpx2") else None
-
-
-def library_of_request(request: object) -> str:
-    """Which library a request is of; ``httpx`` for a class of the caller's own."""
-    return type_library(request) or "httpx"
-
-
-def _class_library(client: object) -> str:
-    for base in type(client).__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in ("requests", "httpx", "httpx2"):
-            return name
-    raise ConfigurationError("token_client must be a requests.Session or an httpx.Client.")
-
-
-def check_client(client: object) -> None:
-    """Refuse a `token_client` that can't send token requests.
-
-    Raises:
-        ConfigurationError: it is neither a requests.Session nor a (sync) client of httpx or httpx2.
-    """
-    if client is None or isinstance(client, (requests.Session, httpx.Client)):
-        return
-    for base in type(client).__mro__:
-        if base.__module__.partition(".")[0] == "httpx2" and base.__name__ == "Client":
-            return
-    raise ConfigurationError(
-        f"token_client must be a requests.Session or an httpx.Client, not {type(client).__name__}."
-    )
 
 
 def send(
@@ -138,9 +93,14 @@ def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: 
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
-    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
-    advice = attempt.advice or usual
     return TokenRequestError(
-        f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {advice}",
+        f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {_advice(attempt)}",
         retryable=attempt.retryable,
     )
+
+
+def _advice(attempt: Attempt) -> str:
+    if sys.platform == "emscripten":
+        return "Python in a browser has no connection of its own: log in, and refresh, with Python outside of it."
+    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    return attempt.advice or usual

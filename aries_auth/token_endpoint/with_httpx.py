@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import zlib
 from contextlib import closing
 from typing import Any, Iterator
@@ -48,7 +49,7 @@ def send(
 
 
 def ends_in_time(module: Any, client: Any) -> bool:
-    """Whether the sockets of this client are to be had, so that a request can be ended from outside.
+    """Whether the reads of this client can be given a deadline.
 
     Not of a transport of the caller's own; and one of HTTP/2 carries the caller's other requests, too.
     """
@@ -62,7 +63,7 @@ def ends_in_time(module: Any, client: Any) -> bool:
 
 
 class _Trace:
-    """Lets the deadline know the socket of one request: by the events that httpcore documents."""
+    """Lets a request end at its deadline: by the events that httpcore documents."""
 
     def __init__(self, client: Any, deadline: Deadline) -> None:
         self._client = client
@@ -70,15 +71,28 @@ class _Trace:
 
     def __call__(self, event: str, info: Any) -> None:
         """Look at an event: a connection was made, or one that was open already is about to be used."""
-        if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete")):
-            self._add(info.get("return_value"))
-        elif event == "http11.send_request_headers.started" and not self._deadline.has_socket:
-            self._add(self._stream_in_use())
+        if event.endswith((".connect_tcp.complete", ".connect_unix_socket.complete", ".start_tls.complete")):
+            self._limit(info.get("return_value"))
+        elif event == "http11.send_request_headers.started" and not self._deadline.is_seen_to:
+            self._limit(self._stream_in_use())
 
-    def _add(self, stream: Any) -> None:
-        used = None if stream is None else stream.get_extra_info("socket")
-        if used is not None:
-            self._deadline.add(used)
+    def _limit(self, stream: Any) -> None:
+        if stream is None:
+            return
+        used = stream.get_extra_info("socket")
+        if isinstance(used, ssl.SSLSocket):
+            self._deadline.limit_tls(used)
+            return
+        read, start_tls, left = stream.read, stream.start_tls, self._deadline.left
+
+        def limited_read(max_bytes: int, timeout: float | None = None) -> Any:
+            return read(max_bytes, timeout=left(timeout))
+
+        def limited_start(ssl_context: Any, server_hostname: Any = None, timeout: float | None = None) -> Any:
+            return start_tls(ssl_context, server_hostname, left(timeout))
+
+        self._deadline.replace(stream, "read", limited_read)
+        self._deadline.replace(stream, "start_tls", limited_start)
 
     def _stream_in_use(self) -> Any:
         """The stream of the client's own connection that httpcore has picked; it has no public way to tell."""

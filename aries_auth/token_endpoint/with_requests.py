@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import socket
+import ssl
 from contextlib import closing
 from functools import partial
-from typing import Any, Dict, Mapping, cast
+from http.client import HTTPConnection
+from typing import Any, Mapping
 from urllib.parse import urlsplit
 
-from urllib3 import Retry
+from urllib3 import Retry, connection
 
 from aries_auth.token_endpoint.answer import Attempt, read_answer
-from aries_auth.token_endpoint.deadline import Deadline
+from aries_auth.token_endpoint.deadline import Deadline, LimitedReads
 from aries_auth.token_endpoint.network import settings_of
 from aries_auth.token_endpoint.protocol import TokenRequest
 from aries_auth.token_endpoint.twin import can_have_twin, twin
@@ -54,9 +58,9 @@ def send(
 
 
 def ends_in_time(module: Any, client: Any, url: str) -> bool:
-    """Whether the sockets of this session are to be had, so that a request can be ended from outside."""
-    if module.__name__ != "requests":
-        return False
+    """Whether the reads of this session can be given a deadline: those of http.client, which urllib3 stands on."""
+    if module.__name__ != "requests" or not issubclass(connection.HTTPConnection, HTTPConnection):
+        return False  # urllib3-future reads by itself, and puts itself in urllib3's place
     if client is None:
         return True
     if not can_have_twin(client):
@@ -66,6 +70,20 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
         return getattr(type(adapter), "send", None) is module.adapters.HTTPAdapter.send
     except Exception:  # noqa: BLE001 - the attempt itself will say it
         return False
+
+
+def drop_connections(adapter: Any) -> None:
+    """Let go of a session's idle connections in a forked child; it can be used on, and what is in use stays open."""
+    managers: list[Any] = [getattr(adapter, "poolmanager", None), *getattr(adapter, "proxy_manager", {}).values()]
+    if not any(hasattr(getattr(manager, "pools", None), "memorize") for manager in managers):
+        adapter.close()
+        return
+    # urllib3-future (niquests', and requests' where it stands in urllib3's place) shuts down what it closes, and a
+    # socket is the parent's, too. So its pools are forgotten, with their locks, which another thread may have held.
+    for manager in managers:
+        old = manager.pools
+        manager.pools = type(old)(old.maxsize, concurrency=True)
+        manager.pools.strict_maxsize = getattr(old, "strict_maxsize", True)
 
 
 def _network(session: Any, client: Any, request: TokenRequest, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,7 +109,7 @@ def _without_location(response: Any, **_options: Any) -> None:
 
 
 def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
-    """A session that is the caller's in all but two things: nothing is sent twice, and the sockets are known.
+    """A session that is the caller's in all but two things: nothing is sent twice, and all reads end in time.
 
     An adapter whose `Retry` covers POST would send a refresh token again after the endpoint has spent it.
     """
@@ -104,7 +122,7 @@ def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
     sender.max_retries = Retry(0, read=False) if module.__name__ == "requests" else 0
     for name in _POOL_GETTERS:
         if hasattr(adapter, name):
-            setattr(sender, name, partial(_watched_pool, getattr(adapter, name), deadline))
+            setattr(sender, name, partial(_limited_pool, getattr(adapter, name), deadline))
     view = twin(session)
 
     def get_adapter(*_args: Any, **_kwargs: Any) -> Any:
@@ -114,39 +132,60 @@ def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
     return view
 
 
-def _watched_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
+def _limited_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
     pool = get(*args, **kwargs)
-    get_connection = getattr(pool, "_get_conn", None)
-    if get_connection is None:  # not urllib3's
+    if not hasattr(pool, "_get_conn"):  # not urllib3's
         return pool
-
-    def get_watched(*args: Any, **kwargs: Any) -> Any:
-        connection = get_connection(*args, **kwargs)
-        _watch(connection, deadline)
-        return connection
-
     view = twin(pool)
-    view._get_conn = get_watched  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
+    # The view's own method: niquests tells the pool that it was given whom to trust, and that is this one.
+    get_connection = view._get_conn  # noqa: SLF001
+
+    def get_limited(*args: Any, **kwargs: Any) -> Any:
+        used = get_connection(*args, **kwargs)
+        if isinstance(used, HTTPConnection):
+            _limit(used, deadline)
+        else:
+            _watch(used, deadline)
+        return used
+
+    view._get_conn = get_limited  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
     return view
 
 
-def _watch(connection: Any, deadline: Deadline) -> None:
-    """Let the deadline know the connection's socket: the one that it has, or the one that it is about to make."""
-    _stop_watching(connection)  # of an earlier request, which found it connected
-    if getattr(connection, "sock", None) is not None:
-        deadline.add(connection.sock)
-    connect = getattr(connection, "_new_conn", None)
-    if connect is None:
-        return
+def _limit(used: Any, deadline: Deadline) -> None:
+    """Give the connection's handshake, and each read of its answers, what is left of the deadline."""
+    connect: Any = getattr(used, "_new_conn", None)
+    answer: Any = used.response_class
 
-    def connect_watched() -> Any:
-        _stop_watching(connection)  # it may serve the caller next
+    def connect_limited() -> Any:
         made = connect()
-        deadline.add(made)
+        made.settimeout(deadline.left(made.gettimeout()))
         return made
 
-    connection._new_conn = connect_watched  # noqa: SLF001
+    def limited_answer(connected: Any, *args: Any, **kwargs: Any) -> Any:
+        response = answer(connected, *args, **kwargs)
+        inside = getattr(connected, "socket", None)  # urllib3's TLS inside of TLS reads more than once for one read
+        if isinstance(inside, ssl.SSLSocket):
+            deadline.limit_tls(inside)
+        response.fp = io.BufferedReader(LimitedReads(response.fp, connected, deadline))
+        return response
+
+    if connect is not None:
+        deadline.replace(used, "_new_conn", connect_limited)
+    deadline.replace(used, "response_class", limited_answer)
 
 
-def _stop_watching(connection: Any) -> None:
-    cast(Dict[str, Any], connection.__dict__).pop("_new_conn", None)
+def _watch(used: Any, deadline: Deadline) -> None:
+    """Let the deadline know the socket of urllib3-future's connection: what it has, or what it is about to make."""
+    connect: Any = getattr(used, "_new_conn", None)
+    if isinstance(getattr(used, "sock", None), socket.socket):
+        deadline.watch(used.sock)
+
+    def connect_watched() -> Any:
+        made = connect()
+        if isinstance(made, socket.socket):
+            deadline.watch(made)
+        return made
+
+    if connect is not None:
+        deadline.replace(used, "_new_conn", connect_watched)

@@ -23,6 +23,7 @@ from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.refresher import Reason, Refresher, RefreshRequest
 from aries_auth.settings import ClientCredentials, SecretSource
+from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 
 from .scheduler import Crash, Process, World, explore
@@ -188,7 +189,7 @@ class TwoRefreshers(World):
         memory = Memory(grant.refresh_margin)
         refresher = Refresher(grant, memory, PendingSave(grant, memory))
         flight: Flight[Any] = Flight(
-            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests"))
+            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests", monotonic()))
         )
         flight.run_here()
         return flight.result()
