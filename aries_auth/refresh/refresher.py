@@ -42,7 +42,7 @@ class Result(NamedTuple):
     Attributes:
         cached: the token that fulfils the request, or None.
         error: why there is none.
-        sent_at: when a token request was sent, on the clock of waits; None if none was, or the token came from elsewhere.
+        sent_at: when a token request was sent, on the clock of waits; None if none was, or the token came otherwise.
     """
 
     cached: CachedToken | None
