@@ -27,6 +27,10 @@ ALIASES = {
 WIDE, SENTENCE = 3, 40
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
 
+SEARCH = (
+    '<form class="search-again" action="search.html">'
+    '<input type="search" name="q" aria-label="Search the documentation"><button>Search</button></form>'
+)
 # HTML of the theme, and what axe wants in its place.
 MENDED = (
     (r'role="heading"(?! aria-level)', 'role="heading" aria-level="2"'),
@@ -37,6 +41,7 @@ MENDED = (
     (r"<pre>", '<pre tabindex="0">'),
     # An option in code is not broken after its dashes.
     (r'<span class="pre">(--[\w-]{2,20})</span>', r'<span class="pre option">\1</span>'),
+    (r'<div class="output text_html"', '<div tabindex="0" class="output text_html"'),
     (r'<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     # A signature of several lines is a list without terms.
     (r"(?<=</span>)\n\n<dl>\n(?=<dd><em class=\"sig-param)", '\n<span class="sig-list">'),
@@ -44,7 +49,7 @@ MENDED = (
     (r"(<span class=\"sig-line\">.*</span>)\n</dl>\n", r"\1</span>\n"),
     (
         r'(?s)(<article role="main" id="furo-main-content">)(?=\s*<noscript>)',
-        r"\1<h1>Search</h1>",
+        rf"\1<h1>Search</h1>{SEARCH}",
     ),
 )
 

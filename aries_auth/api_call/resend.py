@@ -28,7 +28,7 @@ def resend_with_requests(
     position: BodyPosition | None,
     options: Mapping[str, Any],
 ) -> requests.Response:
-    """The answer to the call sent once more, or the 401 itself where that can't be.
+    """The answer to the call sent once more, or the 401 itself if that can't be.
 
     Args:
         source: where the next token comes from.
@@ -109,7 +109,7 @@ def _warn_of_hook_once() -> None:
 
 
 def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
-    """Steps to the token after one that was answered 401; None where nothing newer is to be had.
+    """Steps to the token after one that was answered 401; None if there is nothing newer.
 
     Raises:
         LoginRequired, ConfigurationError: a person has to do something.

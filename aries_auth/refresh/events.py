@@ -38,7 +38,7 @@ class Events:
         logger.debug("Adopted the token that somebody else saved in %s", where, extra=fields)
 
     def failed(self, request: RefreshRequest, sent_at: float | None, error: Exception) -> None:
-        """A refresh has brought none; `sent_at` is None where no request was sent.
+        """A refresh has brought none; `sent_at` is None if no request was sent.
 
         Loud where no caller gets the error, since a living token serves them all.
         """

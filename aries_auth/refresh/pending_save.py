@@ -117,7 +117,7 @@ class PendingSave:
     def start(self) -> Flight[None] | None:
         """The flight that saves again, begun unless it is under way; None if there is nothing, or no thread, for it.
 
-        In Python 3.12 no thread can be had once the main thread has ended.
+        In Python 3.12 no thread starts once the main thread has ended.
         """
         self._postpone()
         if self._unsaved is None:

@@ -21,7 +21,7 @@ _FROZEN_BETWEEN_REQUESTS = (
     "K_SERVICE",
     "FUNCTIONS_WORKER_RUNTIME",
 )
-# Where the system does not say that this process is a fork, these say it: they are loaded in the children of runners.
+# If the system does not say that this process is a fork, these say it: they are loaded in the children of runners.
 _RUNNERS_OF_CHILDREN = (
     "airflow.sdk.execution_time",
     "billiard.process",
@@ -34,7 +34,7 @@ _FORKED_AND_NO_EXEC = 0x40  # PF_FORKNOEXEC of linux/sched.h
 
 
 def may_end_without_notice() -> bool:
-    """Whether this process may end or freeze before a thread of ours has ended."""
+    """Whether this process may end or freeze before a thread of this package has ended."""
     return _is_child(os.getpid()) or _is_frozen_between_requests() or _is_served_by_uvicorn()
 
 

@@ -42,7 +42,7 @@ class Result(NamedTuple):
     Attributes:
         cached: the token that fulfils the request, or None.
         error: why there is none.
-        sent_at: when a token request was sent, on the clock of waits; None if none was, or it brought nothing of ours.
+        sent_at: when a token request was sent, on the clock of waits; None if none was, or the token came otherwise.
     """
 
     cached: CachedToken | None
@@ -129,7 +129,7 @@ class Refresher:
             The cached token that fulfils the request, or the token whose refresh token is to be sent for it.
 
         Raises:
-            AriesAuthError: neither can be had.
+            AriesAuthError: there is neither.
         """
         stored = stored_in.load()
         if stored is not None:

@@ -24,7 +24,7 @@ _AGAIN = "Press Ctrl-C again to give it up: a person may then have to log in aga
 
 
 class FlightThread(threading.Thread):
-    """A thread of ours, told from the program's own when the interpreter ends."""
+    """A thread of this package, told from the program's own when the interpreter ends."""
 
 
 class Work(Protocol):
@@ -65,7 +65,7 @@ class WorkerPool:
         self._places: set[object] = set()
 
     def submit(self, flight: Work) -> None:
-        """Run it now if few others do, else when its turn comes; call it off if no thread can be had."""
+        """Run it now if few others do, else when its turn comes; call it off if no thread is left."""
         if self._process != os.getpid():  # a child whose fork ran none of Python's hooks
             self.__init__()  # type: ignore[misc]
         place = object()
@@ -79,7 +79,7 @@ class WorkerPool:
             thread = FlightThread(target=self._work_off, args=(flight, place), name="aries-auth-refresh", daemon=False)
             with interruptible():
                 thread.start()
-        except RuntimeError:  # no more threads to be had
+        except RuntimeError:  # no thread left
             self._leave(place)
             flight.call_off()
         except BaseException:  # Ctrl-C: if the thread has begun all the same, it finds its place gone
@@ -163,7 +163,7 @@ def interpreter_ending() -> bool:
 
 
 def _let_imports_end() -> None:
-    """Before a fork, wait until no thread of ours is importing a module, 5 s at most.
+    """Before a fork, wait until no thread of this package is importing a module, 5 s at most.
 
     The child would find the module's lock held by a thread that it does not have, and its own import waits for ever.
     """

@@ -1,4 +1,4 @@
-"""Where Aries is, and which hosts are this machine."""
+"""The addresses of Aries, and which hosts are this machine."""
 
 from __future__ import annotations
 

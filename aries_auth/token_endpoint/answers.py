@@ -77,7 +77,7 @@ def is_grant_refused(answer: Answer) -> bool:
 
 
 def is_success(answer: Answer) -> bool:
-    """Whether an answer says success: a 2xx that does not name an error in the place of a token."""
+    """Whether an answer says success: a 2xx that does not name an error instead of a token."""
     if not 200 <= answer.status_code < 300:
         return False
     document = _object(_json(answer.body)[1]) or {}

@@ -19,7 +19,7 @@ def back_off(attempt: int, chance: float) -> float:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """The seconds of a ``Retry-After`` (RFC 9110 section 10.2.3: seconds or a date), or None where it says nothing."""
+    """The seconds of a ``Retry-After`` (RFC 9110 section 10.2.3: seconds or a date), or None if it says nothing."""
     if value is None:
         return None
     text = value.strip()

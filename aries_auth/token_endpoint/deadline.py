@@ -22,7 +22,7 @@ GRACE = 3.0
 
 
 class Deadline:
-    """When one request must have ended, and where that is seen to.
+    """When one request must have ended, and what ends it.
 
     Args:
         seconds: for the whole request.
@@ -61,7 +61,7 @@ class Deadline:
         return left if timeout is None else min(left, timeout)
 
     def replace(self, owner: Any, name: str, method: Callable[..., Any]) -> None:
-        """Put a method in the place of an object's own, until the request has ended."""
+        """Replace a method of an object until the request has ended."""
         with suppress(AttributeError):  # a class without room for it
             setattr(owner, name, method)
             self._replaced.append((owner, name))

@@ -51,7 +51,7 @@ def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
 
 def _of_requests(exc: Exception, causes: Iterable[BaseException], fault: str) -> Attempt:
     if _is_a(exc, "ConnectionError"):
-        # Not by the name ProxyError: urllib3 1.26 calls any broken connection so, where there is a proxy.
+        # Not by the name ProxyError: urllib3 1.26 calls any broken connection so if there is a proxy.
         unsent = type(exc).__name__ in _NEVER_MADE or any(
             isinstance(cause, NewConnectionError) or str(cause).startswith("Tunnel connection failed")
             for cause in causes

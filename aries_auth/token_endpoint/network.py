@@ -81,7 +81,7 @@ def _cached_trust(
     module: Any, _file: str | None, _folder: str | None, bundle: str | None, _context_class: type[ssl.SSLContext]
 ) -> ssl.SSLContext:
     # Reading the CA bundle costs more than the rest of a refresh together. It depends on the variables, and on
-    # truststore, which puts a class of its own in the place of ssl's.
+    # truststore, which replaces ssl's class by its own.
     context: ssl.SSLContext = module.create_ssl_context()
     if bundle is not None:
         where = {"capath": bundle} if os.path.isdir(bundle) else {"cafile": bundle}  # noqa: PTH112

@@ -74,7 +74,7 @@ class Answer:
 def authorization_url(
     authorize_url: str, *, client_id: str, redirect_uri: str, scope: str, state: str, verifier: Secret | None = None
 ) -> str:
-    """Where to send the user's browser (RFC 6749 section 4.1.1; with a verifier, RFC 7636 section 4.3)."""
+    """The address to send the user's browser to (RFC 6749 section 4.1.1; with a verifier, RFC 7636 section 4.3)."""
     parameters = {
         "response_type": "code",
         "client_id": client_id,

@@ -47,12 +47,12 @@ def send(
     wall: Callable[[], float] = time.time,
     chance: Callable[[], float] = random.random,
 ) -> Outcome:
-    """Send a token request, and again where the endpoint has certainly not spent what it was sent.
+    """Send a token request, and again if the endpoint has certainly not spent what it was sent.
 
     Args:
         request: the request.
         client: the caller's own client, or None.
-        library: which library sends where there is no client.
+        library: which library sends if there is no client.
         pause: waits so many seconds; False means that no new attempt may be started.
     """
     library = library_of(client, library)

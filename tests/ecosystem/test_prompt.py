@@ -158,7 +158,7 @@ def test_httpie_says_who_must_log_in_and_which_profile_is_none(
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("having", ['$(aries-auth token)" | curl', "|| exit"])
+@pytest.mark.parametrize("having", ['$(aries-auth token)" |\n', "|| exit"])
 def test_curl_calls_with_the_token_of_the_command(
     aries_sandbox: AriesSandbox, environment: dict[str, str], having: str
 ) -> None:
