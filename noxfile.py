@@ -137,6 +137,20 @@ def newest(session: nox.Session) -> None:
     session.run("pytest", *(arg for arg in session.posargs if arg != "--pre"))
 
 
+@nox.session
+def pyodide(session: nox.Session) -> None:
+    """The wheel in Pyodide, the Python of browsers, which Node 20 or newer runs: tests/platforms/in_browser.py."""
+    session.install(*_groups("packaging"))
+    wheel, _ = _build(session)
+    modules, site = (Path(session.create_tmp()).resolve() / name for name in ("modules", "site"))
+    npm = ["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(modules)]
+    session.run(*npm, "pyodide@^314", external=True)
+    only = ["--only-binary=:all:", "--platform", "any", "--python-version", "3.14"]
+    session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(site), *only, str(wheel))
+    runner, program = (str(HERE / "tests" / "platforms" / name) for name in ("pyodide.mjs", "in_browser.py"))
+    session.run("node", runner, str(modules / "node_modules"), str(site), program, external=True)
+
+
 @nox.session(python="3.13")
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the package, 95 % or more, the processes that the tests start included."""

@@ -23,10 +23,10 @@ from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint.library import check_client
+from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 
 try:
-    # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
+    # The maintained fork of httpx. If it is installed, its clients must know an AriesAuth by its base class.
     import httpx2
 except ImportError:
     httpx2 = httpx  # type: ignore[misc]
@@ -71,7 +71,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         refresh_margin: seconds before expiry at which a refresh starts in the background.
         token_url: the token endpoint; else ``$ARIES_TOKEN_URL``, else Aries'.
         api_origins: where the token may go; else ``$ARIES_API_ORIGINS``, else Aries' API.
-        token_client: a requests.Session or httpx.Client that sends the token requests.
+        token_client: a requests.Session or httpx.Client that sends the token requests; or a niquests.Session or
+            httpx2.Client.
         timeout: the longest that a call waits for a refresh, in seconds, lock included.
         background: whether a refresh ahead outlives the call that started it. None: unless this process may end
             without notice, as the children of job runners do (docs/jobs.md).
@@ -111,7 +112,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         refresh_margin: float = REFRESH_MARGIN,
         token_url: str | None = None,
         api_origins: Sequence[str] | None = None,
-        token_client: requests.Session | httpx.Client | None = None,
+        token_client: requests.Session | httpx.Client | SyncClient | None = None,
         timeout: float = TIMEOUT,
         background: bool | None = None,
     ) -> None:
@@ -195,8 +196,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
 
         Args:
             refused: an access token that was just answered 401. It is compared with the newest, as a call's own is:
-                one refresh serves all who bring the same one. The same token comes back where nothing newer is to be
-                had: hand the 401 on then.
+                one refresh serves all who bring the same one. If there is nothing newer, the same token comes back:
+                hand the 401 on then.
 
         Raises:
             AriesAuthError: as a call does; `LoginRequired` for a dead grant.
@@ -270,7 +271,7 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
         return first
 
     def __getstate__(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        if self._token_client is not None and not isinstance(self._token_client, requests.Session):
+        if self._token_client is not None and not is_session(self._token_client):
             raise TypeError(
                 "An AriesAuth with an httpx.Client as token_client can't be pickled or copied, since the client can't. "
                 "Use a requests.Session, or make the AriesAuth where it is used."

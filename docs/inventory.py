@@ -16,7 +16,11 @@ SQLALCHEMY = {
     "sqlalchemy.engine.url.URL": "core/engines.html#sqlalchemy.engine.URL",
 }
 # What signatures mention, and no documentation that we can link to has.
-NOWHERE = [("py:class", r"aries_auth\.(store|sql)\..*(Entry|LockedFile)"), ("py:class", "Body|Mapping\\[str")]
+NOWHERE = [
+    ("py:class", r"aries_auth\.(store|sql)\..*(Entry|LockedFile)"),
+    ("py:class", "Body|Mapping\\[str"),
+    ("py:class", r".*SyncClient"),
+]
 
 
 def write(path: Path, project: str, places: dict[str, str]) -> str:

@@ -45,6 +45,16 @@ def _skip_where_trio_cannot_run() -> None:
         trio.run = lambda *_args, **_options: pytest.skip(reason)
 
 
+def _in_wine() -> bool:
+    """Whether this is Wine, which is not Windows where few programs look."""
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+IN_WINE = _in_wine()
 if sys.platform == "win32":
     _skip_where_trio_cannot_run()
 
@@ -54,6 +64,12 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own environment gets in."""
     for name in [name for name in os.environ if name.startswith("ARIES_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+    # niquests reads the proxies once per process.
+    utils = sys.modules.get("niquests.utils")
+    for name in ("getproxies", "getproxies_environment", "get_netrc_auth"):
+        cached = getattr(utils, name, None)
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
 
 
 @pytest.fixture

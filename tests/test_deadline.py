@@ -32,7 +32,7 @@ from tests.conftest import our_threads, wait_until
 
 SECONDS = 0.4
 DESCRIPTORS = Path("/proc/self/fd")
-LIBRARIES = ["requests", "httpx", "httpx2"]
+LIBRARIES = ["requests", "niquests", "httpx", "httpx2"]
 # The beginning of a TLS record of 16 KiB.
 RECORD = b"\x16\x03\x03\x40\x00"
 
@@ -48,8 +48,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> str:
-    if request.param == "httpx2":
-        pytest.importorskip("httpx2", reason="needs Python 3.11")
+    pytest.importorskip(request.param, reason=f"needs {request.param}")
     return str(request.param)
 
 
@@ -96,7 +95,8 @@ def test_no_socket_stays(aries: AriesSandbox, library: str) -> None:
 
 
 def make_client(library: str) -> Any:
-    return requests.Session() if library == "requests" else pytest.importorskip(library).Client()
+    module = pytest.importorskip(library)
+    return module.Session() if hasattr(module, "Session") else module.Client()
 
 
 @pytest.mark.parametrize("drip_of", ["headers", "body"])

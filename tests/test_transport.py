@@ -27,13 +27,13 @@ from tests.conftest import EXPIRED
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
-LIBRARIES = ["requests", "httpx", "httpx2"]
+LIBRARIES = ["requests", "niquests", "httpx", "httpx2"]
+WITH_SESSIONS = ("requests", "niquests")
 
 
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> str:
-    if request.param == "httpx2":
-        pytest.importorskip("httpx2", reason="needs Python 3.11")
+    pytest.importorskip(request.param, reason=f"needs {request.param}")
     return str(request.param)
 
 
@@ -286,8 +286,8 @@ def test_a_certificate_of_another_name_is_not_trusted(aries: AriesSandbox, libra
 
 
 def _trusting(library: str, bundle: str) -> Any:
-    if library == "requests":
-        session = requests.Session()
+    if library in WITH_SESSIONS:
+        session = _module(library).Session()
         session.verify = bundle
         return session
     return pytest.importorskip(library).Client(verify=ssl.create_default_context(cafile=bundle))
@@ -317,9 +317,9 @@ class TestTheTokenClient:
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
     def client(self, library: str, **given: Any) -> Any:
-        if library != "requests":
-            return pytest.importorskip(library).Client(**given)
-        session = requests.Session()
+        if library not in WITH_SESSIONS:
+            return _module(library).Client(**given)
+        session = _module(library).Session()
         for name, value in given.items():
             setattr(session, name, value)
         return session
@@ -347,7 +347,7 @@ class TestTheTokenClient:
     ) -> None:
         stored(age=EXPIRED)
         aries.fail(status=307, headers={"Location": aries.token_url})
-        given = {} if library == "requests" else {"follow_redirects": True}
+        given = {} if library in WITH_SESSIONS else {"follow_redirects": True}
         with self.client(library, **given) as client, pytest.raises(TokenRequestError, match="Redirects"):
             make_auth(token_client=client).get_token()
         assert len(aries.token_requests) == 1
@@ -358,7 +358,7 @@ class TestTheTokenClient:
         def check(response: Any, **_: Any) -> None:
             response.raise_for_status()
 
-        hooks = {"hooks": {"response": [check]}} if library == "requests" else {"event_hooks": {"response": [check]}}
+        hooks = {"hooks": {"response": [check]}} if library in WITH_SESSIONS else {"event_hooks": {"response": [check]}}
         stored(age=EXPIRED)
         aries.fail(status=503)
         with self.client(library, **hooks) as client:
@@ -381,7 +381,7 @@ def test_which_library_sends_is_that_of_the_call_and_says_who_it_is(
     make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, url: str, library: str
 ) -> None:
     stored(age=EXPIRED)
-    module = requests if library == "requests" else pytest.importorskip(library)
+    module = _module(library)
     module.get(url, auth=make_auth())
     [agent] = [request.user_agent for request in aries.token_requests]
     assert re.fullmatch(rf"aries-auth/\S+ \({library}/{module.__version__}; python/[\d.]+\S*\)", agent or "")
@@ -497,8 +497,8 @@ def test_a_proxys_password_is_in_no_error(
     client = None
     if place == "environment":
         monkeypatch.setenv("HTTPS_PROXY", url)
-    elif library == "requests":
-        client = requests.Session()
+    elif library in WITH_SESSIONS:
+        client = _module(library).Session()
         client.proxies = {"https": url}
     else:
         pytest.skip("httpx parses a proxy's URL when the client is made, which is the caller's call")
@@ -522,7 +522,7 @@ def test_a_token_request_to_this_machine_goes_to_no_proxy(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
-    client = None if not with_client else requests.Session() if library == "requests" else _module(library).Client()
+    client = _new_client(library) if with_client else None
     outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), client=client, library=library)
     assert outcome.error is None
     assert proxy.asked == []
@@ -534,13 +534,18 @@ def _module(library: str) -> Any:
     return pytest.importorskip(library)
 
 
+def _new_client(library: str) -> Any:
+    module = _module(library)
+    return module.Session() if library in WITH_SESSIONS else module.Client()
+
+
 def test_nor_to_one_that_the_token_client_names(
     aries: AriesSandbox, library: str, make_proxy: Callable[[str], Proxy]
 ) -> None:
     proxy = make_proxy("200 OK")
     url = f"http://127.0.0.1:{proxy.port}"
-    if library == "requests":
-        client: Any = requests.Session()
+    if library in WITH_SESSIONS:
+        client: Any = _new_client(library)
         client.proxies = {"http": url, "http://127.0.0.1": url, "all": url}
     else:
         module = _module(library)
@@ -582,7 +587,7 @@ def test_an_adapter_whose_retries_cover_post_does_not_send_a_refresh_token_twice
 def test_a_certificate_that_only_the_other_librarys_variable_names_is_trusted(
     aries: AriesSandbox, library: str, tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = "SSL_CERT_FILE" if library == "requests" else "REQUESTS_CA_BUNDLE"
+    other = "SSL_CERT_FILE" if library in WITH_SESSIONS else "REQUESTS_CA_BUNDLE"
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(other, tls[1])

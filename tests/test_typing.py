@@ -104,6 +104,18 @@ def test_each_marked_mistake_is_reported_and_nothing_else(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_the_clients_of_other_libraries_are_taken_and_their_async_ones_reported(
+    checker: Checker, program: Callable[[str], Path]
+) -> None:
+    for library in ("aiohttp", "httpx2", "niquests"):
+        pytest.importorskip(library, reason=f"needs {library}")
+    mistaken = program("consumer_libraries.py")
+    lines = mistaken.read_text().splitlines()
+    assert checker(mistaken) == {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_mypy_passes_the_package_on_every_platform(platform: str) -> None:
     needs("mypy")

@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body
 from aries_auth.api_call.origins import Origins
 from aries_auth.api_call.resend import bearer, renewed
-from aries_auth.errors import ConfigurationError
 from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.library import outdated_niquests
 from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
-_LOWEST = "3.14"
 
 
 def is_prepared_request(request: object) -> bool:
@@ -48,7 +47,7 @@ class Call(NamedTuple):
             ConfigurationError: this niquests is too old.
         """
         if not hasattr(request, "_asynchronous_auth"):
-            raise _too_old()
+            raise outdated_niquests()
         url = request.url or ""
         if not url.startswith(self.origins.prefixes) and not self.origins.admit(url):
             return request
@@ -192,11 +191,3 @@ def _taken_over(refused: Any, request: Any, resent: Any, options: dict[str, Any]
     refused.__dict__.update(resent.__dict__)
     refused.history = [*resent.history, old]
     return refused
-
-
-def _too_old() -> ConfigurationError:
-    version = getattr(sys.modules.get("niquests"), "__version__", "an older one")
-    return ConfigurationError(
-        f"AriesAuth needs niquests {_LOWEST} or later; {version} is installed. "
-        f"Run: pip install --upgrade 'niquests>={_LOWEST}'"
-    )

@@ -24,6 +24,7 @@ from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, saved_s
 from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint.library import SyncClient
 from aries_auth.token_endpoint.protocol import join_scope
 
 
@@ -56,7 +57,7 @@ def login(
     scope: str | Sequence[str] | None = None,
     authorize_url: str | None = None,
     token_url: str | None = None,
-    token_client: requests.Session | httpx.Client | None = None,
+    token_client: requests.Session | httpx.Client | SyncClient | None = None,
     timeout: float = 30.0,
     pkce: bool | None = None,
     profile: str | None = None,
@@ -204,7 +205,7 @@ def _approve(
     if authority is None:
         _prove(store, talk)
         _show(link, "the browser", talk, open_browser=request.open_browser and not request.paste)
-        talk.say("Then paste the whole address that the browser ended on, also where its page can't be reached:")
+        talk.say("Then paste the whole address that the browser ended on, also if its page can't be reached:")
         flow.fetch_token(pasting.ask_for_address(talk, redirect_uri).reveal(), state, store)
         return
     with Listener(redirect_uri, authority) as listener:
@@ -235,7 +236,7 @@ def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.Term
         )
     if talk.at_terminal:
         talk.say(
-            "If your browser runs on another computer, paste here the whole address that it ended on, also where its "
+            "If your browser runs on another computer, paste here the whole address that it ended on, also if its "
             "page can't be reached."
         )
         return pasting.TerminalPaste(talk, redirect_uri)

@@ -40,10 +40,10 @@ _SCOPE = "user:information account:information market:information order:executio
 
 _SECOND_PROCESS = """
 import sys
-sys.path.append(sys.argv[1])
+sys.path += sys.argv[2:]
 import requests
 from aries_auth import AriesAuth
-answer = requests.get(sys.argv[2] + "/v1/users/me", auth=AriesAuth(), timeout=10)
+answer = requests.get(sys.argv[1] + "/v1/users/me", auth=AriesAuth(), timeout=10)
 print(answer.status_code)
 """
 
@@ -200,9 +200,10 @@ class _Story:
         """Another process uses the same token file."""
         aries = self._aries
         calls, sent = len(aries.api_requests), len(aries.token_requests)
-        package = Path(__file__).resolve().parents[2]
+        # A checkout and a pex have their modules where another process would not look.
+        places = [str(Path(__file__).resolve().parents[2]), *filter(os.path.isabs, sys.path)]
         done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", _SECOND_PROCESS, str(package), aries.api_url],
+            [sys.executable, "-c", _SECOND_PROCESS, aries.api_url, *places],
             env={**os.environ, **aries.environ, "ARIES_TOKEN_FILE": str(self._folder / "token.json")},
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
@@ -249,7 +250,7 @@ class _Person:
         self._status = self._aries.browser(link).status
 
     def ended_on(self, timeout: float) -> int | None:
-        """The status of the page that the browser ended on; None where it came to none."""
+        """The status of the page that the browser ended on; None if it came to none."""
         if self._thread is not None:
             self._thread.join(timeout)
         return self._status

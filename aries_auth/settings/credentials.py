@@ -29,7 +29,7 @@ class SecretState(NamedTuple):
 
 
 class SecretSource:
-    """Where the client secret comes from: what was given, else the environment, else what a login saved."""
+    """Finds the client secret: what was given, else the environment, else what a login saved."""
 
     __slots__ = ("_given",)
 

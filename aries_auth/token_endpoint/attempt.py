@@ -11,12 +11,11 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Callable, Mapping
 
-import requests
-
 from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
 from aries_auth.token_endpoint.answer import Attempt, is_whole
 from aries_auth.token_endpoint.deadline import Deadline
 from aries_auth.token_endpoint.faults import classified
+from aries_auth.token_endpoint.library import is_session
 from aries_auth.token_endpoint.network import options_for
 from aries_auth.token_endpoint.protocol import TokenRequest
 
@@ -28,20 +27,27 @@ def send_once(request: TokenRequest, client: Any, library: str, seconds: float) 
     """Send the request once, with `client` or else with `library`; it has ended after `seconds` and a moment."""
     module = import_module(library)  # httpx2 and niquests are no dependencies: here only when the caller uses them
     options = options_for(library, request.url)
-    send = functools.partial(_send, module, request, client, seconds, options)
+    deadline = Deadline(seconds)
+    send = functools.partial(_send, module, request, client, seconds, options, deadline)
     if library in _OF_REQUESTS:
         ends = with_requests.ends_in_time(module, client, request.url)
     else:
         ends = with_httpx.ends_in_time(module, client)
-    return send() if ends else own_thread.run(send, seconds)
+    return send() if ends else own_thread.run(send, seconds, deadline.cut_off)
 
 
-def _send(module: Any, request: TokenRequest, client: Any, seconds: float, options: Mapping[str, Any]) -> Attempt:
+def _send(
+    module: Any,
+    request: TokenRequest,
+    client: Any,
+    seconds: float,
+    options: Mapping[str, Any],
+    deadline: Deadline,
+) -> Attempt:
     library = module.__name__
     send: Callable[..., Attempt] = with_httpx.send
     if library in _OF_REQUESTS:
         send = functools.partial(with_requests.send, options=options)
-    deadline = Deadline(seconds)
     try:
         headers = _headers(library, module.__version__)
         attempt = send(module, request, client, (min(seconds, _LONGEST_CONNECT), seconds), headers, deadline)
@@ -57,8 +63,9 @@ def _send(module: Any, request: TokenRequest, client: Any, seconds: float, optio
 
 def drop_inherited_connections(client: Any) -> None:
     """Close a client's idle connections in a forked child: they are its parent's, too, and could mix up answers."""
-    if isinstance(client, requests.Session):
-        client.close()  # it can be used on, and a connection in use stays open
+    if is_session(client):
+        for adapter in client.adapters.values():
+            with_requests.drop_connections(adapter)
         return
     # httpx has no public way to close what is idle; a closed client is of no use any more.
     for transport in (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()):

@@ -10,7 +10,7 @@ import io
 import socket
 import ssl
 from contextlib import suppress
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 from aries_auth.singleflight.clock import monotonic
 
@@ -28,11 +28,13 @@ class Deadline:
         seconds: for the whole request.
     """
 
-    __slots__ = ("_at", "_replaced")
+    __slots__ = ("_at", "_ended", "_replaced", "_sockets")
 
     def __init__(self, seconds: float) -> None:
         self._at = monotonic() + seconds + _AFTER_THE_LIBRARY
         self._replaced: list[tuple[Any, str]] = []
+        self._sockets: list[socket.socket] = []
+        self._ended = False
 
     @property
     def passed(self) -> bool:
@@ -74,11 +76,28 @@ class Deadline:
 
         self.replace(used, "recv", recv)
 
+    def watch(self, used: socket.socket) -> None:
+        """Remember a socket whose reads can't be limited, as a duplicate: it outlives the change to TLS."""
+        with suppress(OSError):  # no descriptor left
+            self._sockets.append(socket.fromfd(used.fileno(), used.family, used.type))
+        if self._ended:
+            self.cut_off()
+
+    def cut_off(self) -> bool:
+        """Shut down what is watched, so that whoever reads from it gets an error; False: nothing is."""
+        self._ended = True
+        for used in tuple(self._sockets):
+            with suppress(OSError):
+                used.shutdown(socket.SHUT_RDWR)
+        return bool(self._sockets)
+
     def close(self) -> None:
         """The request has ended: its connection may serve somebody else."""
         for owner, name in self._replaced:
-            vars(owner).pop(name, None)
+            cast("dict[str, Any]", vars(owner)).pop(name, None)
         self._replaced.clear()
+        while self._sockets:
+            self._sockets.pop().close()
 
 
 class LimitedReads(io.RawIOBase):

@@ -1,6 +1,7 @@
-"""For a client whose sockets can't be had: the attempt runs in a thread that is left behind when its time is up.
+"""For a client whose reads can't be given a deadline: the attempt runs in a thread that is left when its time is up.
 
-That is a transport or an adapter of the caller's own, and HTTP/2. Few are left behind at a time: then no more are sent.
+That is a transport or an adapter of the caller's own, HTTP/2, and niquests, whose sockets are shut down then. Few
+threads are left behind at a time: then no more are sent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from aries_auth.token_endpoint.deadline import GRACE, STOOD_STILL
 
 MOST_LEFT_BEHIND = 8
 _AFTER_THE_LIBRARY = 0.5
+_TO_NOTICE = 0.5
 
 
 class _LeftBehind:
@@ -38,8 +40,14 @@ class _LeftBehind:
 _left_behind = _LeftBehind()
 
 
-def run(send: Callable[[], Attempt], seconds: float) -> Attempt:
-    """Make the attempt in a thread of its own, and wait `seconds` for it and a moment more."""
+def run(send: Callable[[], Attempt], seconds: float, cut_off: Callable[[], bool]) -> Attempt:
+    """Make the attempt in a thread of its own, and wait `seconds` for it and a moment more.
+
+    Args:
+        send: makes the attempt.
+        seconds: its time.
+        cut_off: ends it from outside, where that can be done.
+    """
     if _left_behind.count() >= MOST_LEFT_BEHIND:
         return Attempt(
             fault=f"{MOST_LEFT_BEHIND} earlier requests of token_client have not ended, although their time is up; "
@@ -63,6 +71,8 @@ def run(send: Callable[[], Attempt], seconds: float) -> Attempt:
     except RuntimeError:
         attempt()  # no more threads, or (in Python 3.12) none once the main thread has ended
     _wait(done, seconds + _AFTER_THE_LIBRARY)
+    if not attempts and cut_off():
+        done.wait(_TO_NOTICE)
     if attempts:
         return attempts[0]
     _left_behind.add(thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import ssl
 from contextlib import closing
 from functools import partial
@@ -71,6 +72,20 @@ def ends_in_time(module: Any, client: Any, url: str) -> bool:
         return False
 
 
+def drop_connections(adapter: Any) -> None:
+    """Let go of a session's idle connections in a forked child; it can be used on, and what is in use stays open."""
+    managers: list[Any] = [getattr(adapter, "poolmanager", None), *getattr(adapter, "proxy_manager", {}).values()]
+    if not any(hasattr(getattr(manager, "pools", None), "memorize") for manager in managers):
+        adapter.close()
+        return
+    # urllib3-future (niquests', and requests' where it stands in urllib3's place) shuts down what it closes, and a
+    # socket is the parent's, too. So its pools are forgotten, with their locks, which another thread may have held.
+    for manager in managers:
+        old = manager.pools
+        manager.pools = type(old)(old.maxsize, concurrency=True)
+        manager.pools.strict_maxsize = getattr(old, "strict_maxsize", True)
+
+
 def _network(session: Any, client: Any, request: TokenRequest, options: Mapping[str, Any]) -> Mapping[str, Any]:
     settings = settings_of(session, client, options)
     return {**settings, "proxies": _no_proxies(request.url)} if request.is_local else settings
@@ -119,17 +134,20 @@ def _view(module: Any, session: Any, url: str, deadline: Deadline) -> Any:
 
 def _limited_pool(get: Any, deadline: Deadline, *args: Any, **kwargs: Any) -> Any:
     pool = get(*args, **kwargs)
-    get_connection = getattr(pool, "_get_conn", None)
-    if get_connection is None:  # not urllib3's
+    if not hasattr(pool, "_get_conn"):  # not urllib3's
         return pool
+    view = twin(pool)
+    # The view's own method: niquests tells the pool that it was given whom to trust, and that is this one.
+    get_connection = view._get_conn  # noqa: SLF001
 
     def get_limited(*args: Any, **kwargs: Any) -> Any:
         used = get_connection(*args, **kwargs)
         if isinstance(used, HTTPConnection):
             _limit(used, deadline)
+        else:
+            _watch(used, deadline)
         return used
 
-    view = twin(pool)
     view._get_conn = get_limited  # noqa: SLF001 - urllib3 has no public way, from 1.26 to 2.8
     return view
 
@@ -155,3 +173,19 @@ def _limit(used: Any, deadline: Deadline) -> None:
     if connect is not None:
         deadline.replace(used, "_new_conn", connect_limited)
     deadline.replace(used, "response_class", limited_answer)
+
+
+def _watch(used: Any, deadline: Deadline) -> None:
+    """Let the deadline know the socket of urllib3-future's connection: what it has, or what it is about to make."""
+    connect: Any = getattr(used, "_new_conn", None)
+    if isinstance(getattr(used, "sock", None), socket.socket):
+        deadline.watch(used.sock)
+
+    def connect_watched() -> Any:
+        made = connect()
+        if isinstance(made, socket.socket):
+            deadline.watch(made)
+        return made
+
+    if connect is not None:
+        deadline.replace(used, "_new_conn", connect_watched)

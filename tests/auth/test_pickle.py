@@ -92,12 +92,15 @@ def test_a_prepared_request_travels_and_is_resent_where_it_arrives(
     assert aries.refresh_count == 1
 
 
-def test_a_session_as_token_client_travels(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
+@pytest.mark.parametrize("library", ["requests", "niquests"])
+def test_a_session_as_token_client_travels(
+    make_auth: MakeAuth, stored: Stored, aries: AriesSandbox, library: str
+) -> None:
     stored(age=EXPIRED)
-    with requests.Session() as session:
+    with pytest.importorskip(library).Session() as session:
         session.headers["X-Own"] = "1"
         assert pickled(make_auth(token_client=session)).get_token()
-    assert "(requests/" in (aries.token_requests[0].user_agent or "")
+    assert f"({library}/" in (aries.token_requests[0].user_agent or "")
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy, copy.copy])

@@ -288,5 +288,8 @@ def test_an_error_closes_the_401(session: requests.Session, aries: AriesSandbox,
     aries.revoke_grants()
     with pytest.raises(LoginRequired):
         session.get(url, stream=True)
-    [pool] = session.adapters["http://"].poolmanager.pools._container.values()  # type: ignore[attr-defined]
+    pools: Any = session.adapters["http://"].poolmanager.pools  # type: ignore[attr-defined]
+    if not hasattr(pools, "keys"):
+        pytest.skip("urllib3-future stands in urllib3's place, and keeps its connections otherwise")
+    [pool] = pools._container.values()
     assert pool.pool.qsize() == pool.pool.maxsize, "its connection is back"

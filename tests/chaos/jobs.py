@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -229,7 +230,8 @@ def pool(line: Line, *, path: str, grant: dict[str, Any], method: str, client: b
 
 def shared_client(line: Line, *, path: str, grant: dict[str, Any], library: str) -> None:
     """Fork with a client whose connection is open and idle; the child refreshes with it while the parent calls."""
-    client = {"requests": requests.Session, "httpx": httpx.Client}[library]()
+    module = import_module(library)
+    client = module.Client() if library == "httpx" else module.Session()
     url = f"{grant['api_origins'][0]}/v1/no/such/path"
     auth = AriesAuth(**grant, token_client=client)
     auth.get_token()

@@ -85,11 +85,12 @@ def test_a_pool_of_processes_shares_the_grant_of_a_pickled_auth(
     assert aries.reused_refresh_tokens == 0
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", ["requests", "niquests", "httpx"])
 @pytest.mark.parametrize("times", [1, pytest.param(50, marks=pytest.mark.soak)])
 def test_a_forked_child_does_not_use_the_open_connections_of_its_parents_token_client(
     bench: Bench, zygote: Zygote, library: str, times: int
 ) -> None:
+    pytest.importorskip(library, reason=f"needs {library}")
     aries = bench.aries
     for _ in range(times):
         aries.reset()

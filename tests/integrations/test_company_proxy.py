@@ -91,6 +91,20 @@ def test_the_refresh_after_a_401_takes_the_sessions_own_proxy_and_authority(
     assert aries.refresh_count == 1
 
 
+@pytest.mark.parametrize("library", ["requests", "niquests"])
+def test_a_session_as_token_client_takes_its_own_proxy_and_authority_for_every_refresh(
+    library: str, behind: Callable[..., AriesAuth], reader: Reader, aries: AriesSandbox, stored: Callable[..., Token]
+) -> None:
+    stored(age=EXPIRED)
+    with session_of(library) as session:
+        session.verify, session.proxies = reader.authority, {"https": reader.url}
+        auth = behind(token_client=session)
+        auth.get_token()
+        auth.refresh()
+    assert aries.refresh_count == 2
+    assert [f"({library}/" in (request.user_agent or "") for request in aries.token_requests] == [True, True]
+
+
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 @pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_either_variable_alone_is_enough_for_a_token_request(

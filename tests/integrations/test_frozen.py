@@ -1,8 +1,11 @@
-"""Frozen programs: a real one-file build by PyInstaller, and a zipapp, of a program and of the command."""
+"""Frozen programs: real builds by PyInstaller, Nuitka, shiv, pex and zipapp, of a program and of the command."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
+import shutil
 import subprocess
 import sys
 import zipapp
@@ -15,6 +18,7 @@ from aries_auth import Token
 from aries_auth.testing import AriesSandbox
 from tests.cli_process import clean_environment
 from tests.conftest import EXPIRED, ROOT
+from tests.ecosystem.pages import block
 
 HOOKS = ROOT / "aries_auth" / "integrations" / "pyinstaller"
 PROGRAM = """
@@ -42,9 +46,28 @@ def environment(aries: AriesSandbox, store_path: Path, tmp_path: Path) -> dict[s
     return clean_environment(tmp_path, **aries.environ, ARIES_TOKEN_FILE=str(store_path))
 
 
+@pytest.fixture
+def program(tmp_path: Path, stored: Callable[..., Token]) -> Path:
+    stored(age=EXPIRED)
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
 def run(*command: object, environment: dict[str, str], timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
     text = [str(part) for part in command]
     return subprocess.run(text, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def build(*command: object, timeout: float = 900.0, **variables: str) -> None:
+    """With the user's own environment, in which pip finds its package index."""
+    done = run(*command, environment={**os.environ, **variables}, timeout=timeout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def needs(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs {module}")
 
 
 def check(frozen: list[object], aries: AriesSandbox, url: str, environment: dict[str, str]) -> None:
@@ -52,32 +75,69 @@ def check(frozen: list[object], aries: AriesSandbox, url: str, environment: dict
     assert (called.stdout, called.returncode) == ("called\n", 0), called.stderr
     assert aries.refresh_count == 1
     assert "aries-auth/0 " not in (aries.token_requests[0].user_agent or ""), "its version is known"
-    for subcommand in ("status", "token", "refresh"):
+    check_command(frozen, aries, environment)
+
+
+def check_command(frozen: list[object], aries: AriesSandbox, environment: dict[str, str]) -> None:
+    refreshed = aries.refresh_count
+    for subcommand in ("status", "token", "refresh", "doctor"):
         done = run(*frozen, subcommand, environment=environment)
-        assert done.returncode == 0, (subcommand, done.stderr)
-    assert aries.refresh_count == 2
+        assert done.returncode == 0, (subcommand, done.stdout, done.stderr)
+    assert aries.refresh_count == refreshed + 1
+    shown = run(*frozen, "login", "--help", environment=environment)
+    assert (shown.returncode, "--save-secret" in shown.stdout) == (0, True), shown.stderr
 
 
 # Analysing what two HTTP libraries import takes a minute of a processor.
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_pyinstaller_makes_one_file_of_a_program_and_of_the_command(
-    aries: AriesSandbox, url: str, stored: Callable[..., Token], tmp_path: Path, environment: dict[str, str]
+    aries: AriesSandbox, url: str, program: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    if importlib.util.find_spec("PyInstaller") is None:
-        pytest.skip("needs PyInstaller")
-    stored(age=EXPIRED)
-    (tmp_path / "program.py").write_text(PROGRAM)
+    needs("PyInstaller")
     folders = [f"--{name}path={tmp_path / name}" for name in ("dist", "work", "spec")]
     hooks = f"--additional-hooks-dir={HOOKS}"  # as the entry point says, which a checkout need not have
-    built = run(
-        *(sys.executable, "-m", "PyInstaller", "--onefile", "--log-level=ERROR", *folders, hooks),
-        tmp_path / "program.py",
-        environment={**environment, "PYTHONPATH": str(ROOT)},
-        timeout=900,
-    )
-    assert built.returncode == 0, built.stderr
+    command = [sys.executable, "-m", "PyInstaller", "--onefile", "--log-level=ERROR", *folders, hooks, program]
+    build(*command, PYTHONPATH=str(ROOT))
     check([tmp_path / "dist" / "program"], aries, url, environment)
+
+
+# Compiling what two HTTP libraries import takes many minutes of a processor.
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_nuitka_compiles_a_program_and_the_command(
+    aries: AriesSandbox, url: str, program: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs("nuitka")
+    if sys.platform == "linux" and shutil.which("patchelf") is None:
+        pytest.skip("needs patchelf")
+    [options] = re.findall(r"python -m nuitka (.*) program\.py", block("other-libraries", "sh", "nuitka"))
+    where = [f"--output-dir={tmp_path}", "--assume-yes-for-downloads", "--lto=no"]
+    build(
+        *(sys.executable, "-m", "nuitka", *options.split(), *where, program),
+        timeout=3500,
+        PYTHONPATH=str(ROOT),
+    )
+    [compiled] = [path for path in (tmp_path / "program.dist").iterdir() if path.stem == "program"]
+    check([compiled], aries, url, environment)
+
+
+# What they put into their files comes from a package index.
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("module", ["shiv", "pex"])
+def test_a_file_with_all_its_dependencies_has_the_command_and_calls(
+    module: str, aries: AriesSandbox, url: str, program: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    needs(module)
+    made = tmp_path / f"aries-auth.{module}"
+    build(sys.executable, "-m", module, "-c", "aries-auth", "-o", made, ROOT, PEX_ROOT=str(tmp_path / "build"))
+    command: list[object] = [sys.executable, made]
+    demo = run(*command, "demo", environment=environment, timeout=200.0)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    as_python = {f"{module.upper()}_INTERPRETER": "1"}
+    check([*command, program], aries, url, {**environment, **as_python})
+    check_command(command, aries, environment)
 
 
 def test_the_entry_point_names_the_folder_of_the_hook() -> None:
@@ -89,20 +149,19 @@ def test_the_entry_point_names_the_folder_of_the_hook() -> None:
 
 
 def test_a_zipapp_calls_and_has_the_command(
-    aries: AriesSandbox, url: str, stored: Callable[..., Token], tmp_path: Path, environment: dict[str, str]
+    aries: AriesSandbox, url: str, program: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """The package itself is inside the archive; its dependencies are the interpreter's. shiv and pex unpack theirs."""
-    stored(age=EXPIRED)
     source = tmp_path / "source"
     source.mkdir()
-    (source / "__main__.py").write_text(PROGRAM)
+    program.rename(source / "__main__.py")
     for path in (ROOT / "aries_auth").rglob("*.py"):
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     zipapp.create_archive(source, tmp_path / "program.pyz")
     frozen = [sys.executable, tmp_path / "program.pyz"]
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import aries_auth; print(aries_auth.__file__)"
-    where = run(sys.executable, "-c", program, frozen[1], environment=environment)
+    where_is_it = "import sys; sys.path.insert(0, sys.argv[1]); import aries_auth; print(aries_auth.__file__)"
+    where = run(sys.executable, "-c", where_is_it, frozen[1], environment=environment)
     assert "program.pyz" in where.stdout
     check(frozen, aries, url, environment)

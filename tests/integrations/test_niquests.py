@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import os
 import socket
 import time
 from typing import AsyncIterator, Callable
 
+import httpx
 import pytest
 
-from aries_auth import AriesAuth, ConfigurationError, Token, TokenRequestError
+from aries_auth import AriesAuth, AuthorizationCodeFlow, ConfigurationError, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import EXPIRED, in_threads
+from tests.conftest import EXPIRED, Program, in_threads
 
 from .conftest import Front
 
@@ -173,7 +176,98 @@ def test_an_old_niquests_is_named_with_the_command_that_helps(
         auth(old)
 
 
+# As token_client. (tests/test_transport.py and tests/test_deadline.py send by each library's client.)
+
+
+def test_a_session_as_token_client_sends_for_every_library(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str
+) -> None:
+    stored(age=EXPIRED)
+    with niquests.Session() as session:
+        auth = make_auth(token_client=session)
+        assert httpx.get(url, auth=auth).status_code == 200
+        auth.refresh()
+        aries.revoke_access_tokens()
+        assert auth.get_token(refused=auth.get_token())
+    assert {request.user_agent.split("(")[1].split("/")[0] for request in aries.token_requests} == {"niquests"}
+
+
+@pytest.mark.parametrize("options", [{"multiplexed": True}, {"retries": 3}, {"happy_eyeballs": True}])
+@pytest.mark.parametrize("drop", [None, "before", "after"])
+def test_whatever_its_options_it_sends_once(
+    make_auth: Callable[..., AriesAuth],
+    stored: Callable[..., Token],
+    aries: AriesSandbox,
+    options: dict[str, bool],
+    drop: str | None,
+) -> None:
+    stored(age=EXPIRED)
+    if drop:
+        aries.fail(drop=drop)
+    with niquests.Session(**options) as session:
+        session.get(f"{aries.url}/v1/echo").status_code  # noqa: B018 - multiplexed, it is sent when it is looked at
+        auth = make_auth(token_client=session)
+        with pytest.raises(TokenRequestError) if drop else contextlib.nullcontext():
+            auth.get_token()
+    assert len(aries.token_requests) == 1
+    assert aries.reused_refresh_tokens == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_its_parents_call_alone(
+    stored: Callable[..., Token], aries: AriesSandbox, program: Program
+) -> None:
+    """urllib3-future shuts down what it closes: the parent would read the end of its answer."""
+    stored(age=EXPIRED)
+    aries.fail("api", status=200, delay=1.5)
+    output = program("""
+        import threading, niquests
+        session, statuses = niquests.Session(), []
+        auth = make_auth(token_client=session)
+        call = threading.Thread(target=lambda: statuses.append(session.get(aries_url + "/v1/echo").status_code))
+        call.start()
+        time.sleep(0.7)
+        child = os.fork()
+        if not child:
+            auth.get_token()
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+        call.join()
+        print(*statuses)
+    """)
+    assert output.split() == ["0", "200"]
+    assert aries.refresh_count == 1
+
+
+def test_an_async_session_is_no_token_client_and_says_what_is() -> None:
+    with pytest.raises(ConfigurationError, match=r"can't be a niquests\.AsyncSession.*Pass a niquests\.Session"):
+        AriesAuth(token_client=niquests.AsyncSession())
+    with pytest.raises(ConfigurationError, match=r"can't be a niquests\.AsyncSession"):
+        AuthorizationCodeFlow(scope="order:information", token_client=niquests.AsyncSession())
+
+
+@pytest.mark.parametrize("version", ["3.13.1", "3.9", "2.32.1"])
+def test_an_old_session_is_named_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(niquests, "__version__", version)
+    with pytest.raises(ConfigurationError, match=rf"niquests 3\.14 or later; {version} is installed.*pip install"):
+        AriesAuth(token_client=niquests.Session())
+
+
 # HTTP/2
+
+
+@pytest.mark.slow
+def test_a_token_request_goes_over_http2_too(
+    front: Front, make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox
+) -> None:
+    origin, bundle = front
+    stored(age=EXPIRED)
+    with niquests.Session(disable_http3=True) as session:
+        session.verify, session.trust_env = bundle, False
+        assert session.get(f"{origin}/v1/echo").http_version == 20
+        auth = make_auth(token_url=f"{origin}/v1/oauth2/token", token_client=session)
+        assert auth.get_token()
+    assert aries.refresh_count == len(aries.token_requests) == 1
 
 
 @pytest.mark.slow

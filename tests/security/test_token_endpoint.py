@@ -73,13 +73,16 @@ def with_proxy(proxy: str) -> dict[str, str]:
         "make_auth().get_token()",
         "make_auth(token_client=requests.Session()).get_token()",
         "make_auth(token_client=httpx.Client()).refresh()",
+        "import niquests; make_auth(token_client=niquests.Session()).refresh()",
         "from aries_auth.cli import main; sys.argv = ['aries-auth', 'refresh', '--store', store_path]; main()",
     ],
-    ids=["a program", "its session", "its client", "the command"],
+    ids=["a program", "its session", "its client", "its niquests", "the command"],
 )
 def test_a_proxy_never_sees_a_token_request_to_this_machine(
     aries: AriesSandbox, stored: Stored, program: Program, eavesdropper: Listener, act: str
 ) -> None:
+    if "niquests" in act:
+        pytest.importorskip("niquests", reason="needs niquests")
     stored(age=EXPIRED)
     program._environment = {**with_proxy(eavesdropper.url), **program._environment}
     for name in ("NO_PROXY", "no_proxy"):
@@ -91,6 +94,7 @@ def test_a_proxy_never_sees_a_token_request_to_this_machine(
     assert eavesdropper.heard == []
 
 
+@pytest.mark.ci
 def test_an_endpoint_that_drips_for_ever_leaves_no_thread_and_no_descriptor(
     aries: AriesSandbox, stored: Stored, program: Program
 ) -> None:
