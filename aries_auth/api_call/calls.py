@@ -12,7 +12,7 @@ import requests
 from aries_auth.api_call import resend
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_stream
 from aries_auth.api_call.origins import Origins
-from aries_auth.refresh.policy import CacheSlot
+from aries_auth.refresh.policy import CachedToken, CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint.library import library_of_request
@@ -90,23 +90,26 @@ class Calls:
 
     def async_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an async client, on asyncio and on trio."""
-        if time.time() < self.slot.cached.fresh_until:
-            return self._async_flow(request, None)
+        cached = self.slot.cached
+        if time.time() < cached.fresh_until:
+            return self._async_flow(request, cached, None)
         beside = _Beside(self.source.timeout)
-        return _AsyncFlow(self._async_flow(request, beside), beside)
+        return _AsyncFlow(self._async_flow(request, None, beside), beside)
 
-    async def _async_flow(self, request: Any, ending: _Beside | None) -> AsyncGenerator[Any, Any]:
+    async def _async_flow(
+        self, request: Any, cached: CachedToken | None, ending: _Beside | None
+    ) -> AsyncGenerator[Any, Any]:
         url = request.url
         if (url.scheme, url.raw_host, url.port) not in self.keys and not self.origins.admit_httpx(url):
             yield request
             return
-        cached, beside = self.slot.cached, None
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached, beside = await drive_async(self.source.get(now, library_of_request(request)))
+        beside = None
+        if cached is None:
+            handout = await drive_async(self.source.get(time.time(), library_of_request(request)))
+            cached, beside = handout.cached, handout.beside
+            if ending is not None:
+                ending.flight = beside
         request.headers["Authorization"] = cached.authorization
-        if ending is not None:
-            ending.flight = beside
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
         resent = None
