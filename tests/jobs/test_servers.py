@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,11 @@ IN_ORDER = [
     server("gunicorn sync, preloaded*", "gunicorn", command=gunicorn("--preload")),
     server("gunicorn gthread", "gunicorn", command=gunicorn("-k", "gthread", "--threads", "4")),
     server("gunicorn asgi*", "gunicorn", command=gunicorn("-k", "asgi", app="asgi")),
+    server(
+        "waitress with the handler*",
+        "waitress",
+        command=lambda port: [PYTHON, "-m", f"{PROGRAMS}.serve_waitress", str(port), "with a handler"],
+    ),
 ]
 WITHOUT_NOTICE = [
     server("uvicorn", "uvicorn", "fastapi", command=uvicorn()),
@@ -152,3 +158,40 @@ def test_nothing_is_lost_in_a_server_that_ends_without_notice(
 def test_nothing_is_lost_on_the_event_loop_of_uvicorn(jobs: Jobs, start: Start, runs: int) -> None:
     stop_right_after_the_calls(jobs, start, uvicorn(), runs, "/async/")
     jobs.judge()
+
+
+def costs(jobs: Jobs, start: Start, command: Command) -> dict[float, float]:
+    """What a call takes that is the first to find its token due, in seconds, by delay: medians of five.
+
+    A call with a token that lives has loaded before what a first call loads.
+    """
+    site = sysconfig.get_path("purelib")
+    medians = {}
+    for delay in DELAYS:
+        first, *made = [*jobs.make(1, delay, age=0.0), *jobs.make(5, delay)]
+        port, told = free_port(), jobs.environment([first, *made])
+        told["PYTHONPATH"] += os.pathsep + site
+        server = Server(start(command(port), told), port)
+        for number in range(len(made) + 1):
+            server.do([f"/{number}"])
+        server.stop()
+        medians[delay] = statistics.median(job.note["took"] for job in made)
+    print(f"\nms, by delay: { {delay: round(1000 * median) for delay, median in medians.items()} }")
+    return medians
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", IN_ORDER)
+def test_no_call_waits_in_a_server_that_ends_in_order(jobs: Jobs, start: Start, command: Command) -> None:
+    assert costs(jobs, start, command)[1.0] < 0.5
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", WITHOUT_NOTICE)
+def test_the_call_that_refreshes_waits_in_a_server_that_ends_without_notice(
+    jobs: Jobs, start: Start, command: Command
+) -> None:
+    for delay, median in costs(jobs, start, command).items():
+        assert median >= delay

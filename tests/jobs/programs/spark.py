@@ -1,4 +1,4 @@
-"""Do jobs on Spark's Python workers, and stop right after the action."""
+"""Do jobs on Spark's Python workers, four in an action, and stop right after each action."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from pyspark.sql import SparkSession
 
 from tests.jobs.programs.job import call, jobs
 
+AT_A_TIME = 4
+
 every = jobs()
-spark = (
-    SparkSession.builder.master(f"local[{len(every)}]")
-    .config("spark.driver.bindAddress", "127.0.0.1")
-    .config("spark.driver.host", "127.0.0.1")
-    .config("spark.ui.enabled", "false")
-    .getOrCreate()
-)
-spark.sparkContext.parallelize(every, len(every)).foreach(call)
-spark.stop()
+for first in range(0, len(every), AT_A_TIME):
+    spark = (
+        SparkSession.builder.master(f"local[{AT_A_TIME}]")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .getOrCreate()
+    )
+    spark.sparkContext.parallelize(every[first : first + AT_A_TIME], AT_A_TIME).foreach(call)
+    spark.stop()
