@@ -72,6 +72,7 @@ def environment(aries: AriesSandbox, tmp_path: Path) -> dict[str, str]:
     programs = tmp_path / "bin"
     programs.mkdir()
     _program(programs / "aries-auth", f'case $1 in sandbox) exec timeout -s INT 3 {_us} "$@";; esac\nexec {_us} "$@"')
+    _program(programs / "python", f"exec '{sys.executable}' \"$@\"")
     for name in ("pip", "pytest"):  # what they do is what CI does
         _program(programs / name, "exit 0")
     secrets = tmp_path / ".secrets"
