@@ -148,7 +148,7 @@ def nightly_niquests(session: nox.Session) -> None:
 
 @nox.session(python="3.12")
 def nightly_airflow(session: nox.Session) -> None:
-    """The hook of docs/airflow.md and a task of three calls in a real Airflow 3, which needs an environment of its own."""
+    """The hook of docs/airflow.md and a task of three calls, in a real Airflow 3 with an environment of its own."""
     session.install("apache-airflow>=3", f".[{ALL_EXTRAS}]")
     session.run("pytest", "-n", "0", "-m", "", "tests/jobs", "-k", "airflow", *session.posargs)
 
@@ -166,6 +166,20 @@ def newest(session: nox.Session) -> None:
     pre = ["--pre"] if "--pre" in session.posargs else []
     session.install("--upgrade", "--upgrade-strategy=eager", *pre, ".[test]")
     session.run("pytest", *(arg for arg in session.posargs if arg != "--pre"))
+
+
+@nox.session
+def pyodide(session: nox.Session) -> None:
+    """The wheel in Pyodide, the Python of browsers, which Node 20 or newer runs: tests/platforms/in_browser.py."""
+    session.install(*_groups("packaging"))
+    wheel, _ = _build(session)
+    modules, site = (Path(session.create_tmp()).resolve() / name for name in ("modules", "site"))
+    npm = ["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(modules)]
+    session.run(*npm, "pyodide@^314", external=True)
+    only = ["--only-binary=:all:", "--platform", "any", "--python-version", "3.14"]
+    session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(site), *only, str(wheel))
+    runner, program = (str(HERE / "tests" / "platforms" / name) for name in ("pyodide.mjs", "in_browser.py"))
+    session.run("node", runner, str(modules / "node_modules"), str(site), program, external=True)
 
 
 @nox.session(python="3.13")

@@ -26,7 +26,7 @@ from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 
 try:
-    # The maintained fork of httpx; where it is installed, its clients must know an AriesAuth by its base class.
+    # The maintained fork of httpx. If it is installed, its clients must know an AriesAuth by its base class.
     import httpx2
 except ImportError:
     httpx2 = httpx  # type: ignore[misc]
@@ -196,8 +196,8 @@ class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
 
         Args:
             refused: an access token that was just answered 401. It is compared with the newest, as a call's own is:
-                one refresh serves all who bring the same one. The same token comes back where nothing newer is to be
-                had: hand the 401 on then.
+                one refresh serves all who bring the same one. If there is nothing newer, the same token comes back:
+                hand the 401 on then.
 
         Raises:
             AriesAuthError: as a call does; `LoginRequired` for a dead grant.

@@ -70,7 +70,7 @@ class AuthorizationError(_OAuthError):
     """The authorization was denied, or its callback can't be trusted, is incomplete, or did not arrive in time.
 
     Attributes:
-        error: the ``error`` of the callback, e.g. ``access_denied``; None where the fault lies elsewhere.
+        error: the ``error`` of the callback, e.g. ``access_denied``; None if the fault lies elsewhere.
         error_description: the text that came with it, or None.
     """
 
@@ -91,8 +91,8 @@ class TokenRequestError(_OAuthError):
     """A token request failed: no answer, an answer that can't be used, or a refusal that is not about the grant.
 
     Attributes:
-        status_code: the HTTP status of the answer, or None where none came.
-        error: RFC 6749's ``error``, or what stands for it in Aries' other error shapes; None where none was named.
+        status_code: the HTTP status of the answer, or None if none came.
+        error: RFC 6749's ``error``, or what stands for it in Aries' other error shapes; None if none was named.
         error_description: the text that came with it, or None.
         request_id: Aries' id of the request, for its support, or None.
         retryable: whether the same call can succeed later without anybody changing anything.

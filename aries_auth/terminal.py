@@ -72,7 +72,7 @@ class Countdown:
 
     Args:
         text: what is waited for.
-        write: writes to where the person looks; None for nobody.
+        write: writes what the person reads; None for nobody.
     """
 
     def __init__(self, text: str, write: Callable[[str], object] | None) -> None:

@@ -254,7 +254,7 @@ def _is_instant(value: object) -> bool:
 
 
 def _end(now: float, expires_in: object) -> float | None:
-    """When a lifetime that starts `now` ends, or None where that says nothing usable (numeric text is usable)."""
+    """When a lifetime that starts `now` ends, or None if that says nothing usable (numeric text is usable)."""
     if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float, str)):
         return None
     try:

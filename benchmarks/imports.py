@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from aries_auth import FileTokenStore
+from benchmarks import ours, peers
 from benchmarks.results import Bar, Result, Size, short
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +29,10 @@ IMPORTS = {
 COMMANDS = {
     "`python -c 'import click'`": ["-c", "import click"],
     "`aries-auth --help`": ["-m", "aries_auth", "--help"],
+    "`aries-auth token`": ["-m", "aries_auth", "token"],
+    "`aries-auth status --json`": ["-m", "aries_auth", "status", "--json"],
 }
+_COMMAND_BARS = {"`aries-auth --help`": 1.3, "`aries-auth token`": 1.5, "`aries-auth status --json`": 1.5}
 
 
 def _environment(cache: str) -> dict[str, str]:
@@ -48,6 +53,8 @@ def measure(size: Size) -> Result:
     runs = 1 if size.smoke else 5 * size.repeats
     with tempfile.TemporaryDirectory() as cache:
         environment = dict(os.environ, PYTHONPATH=str(ROOT)) if size.smoke else _environment(cache)
+        FileTokenStore(Path(cache) / "token.json").save(ours.token())
+        environment.update(ARIES_TOKEN_FILE=f"{cache}/token.json", ARIES_CLIENT_SECRET=peers.CLIENT_SECRET)
         seconds: dict[str, list[float]] = {name: [] for name in (*IMPORTS, *COMMANDS)}
         for run in range(0 if size.smoke else -1, runs):  # the first writes the bytecode
             for name, (before, statement) in IMPORTS.items():
@@ -65,12 +72,15 @@ def measure(size: Size) -> Result:
         result.answered[name] = True
     result.bars = [
         Bar(
-            "`from aries_auth import AriesAuth` <= 1.10 x `import requests, httpx`",
+            "`from aries_auth import AriesAuth` <= 1.05 x `import requests, httpx`",
             _ratio(result, list(IMPORTS)[1]),
-            1.10,
+            1.05,
         ),
-        Bar("`import aries_auth` <= 1.10 x `import requests, httpx`", _ratio(result, list(IMPORTS)[2]), 1.10),
-        Bar("`aries-auth --help` <= 1.3 x `import click`", _ratio(result, list(COMMANDS)[1]), 1.3),
+        Bar("`import aries_auth` <= 1.05 x `import requests, httpx`", _ratio(result, list(IMPORTS)[2]), 1.05),
+        *(
+            Bar(f"{name} <= {limit} x `import click`", _ratio(result, name), limit)
+            for name, limit in _COMMAND_BARS.items()
+        ),
     ]
     result.notes.append("`import aries_auth` loads nothing yet; the bar is put to the name that everybody uses, too.")
     return result

@@ -25,6 +25,18 @@ def token_dict(expires_in: float = LIFETIME, refresh_token: str = "refresh-token
     }
 
 
+def google_file() -> dict[str, Any]:
+    """An authorized-user file of google-auth's, with a living token."""
+    expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=LIFETIME)
+    return {
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "refresh_token": "refresh-token",
+        "token": ACCESS_TOKEN,
+        "expiry": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
 def requests_oauthlib_auth() -> Any:
     """Its AuthBase. What a session adds to this is in the whole call."""
     from requests_oauthlib import OAuth2

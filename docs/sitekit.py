@@ -17,8 +17,14 @@ HERE = Path(__file__).parent
 SINCE: dict[str, str] = {}
 FIRST_RELEASE = "0.1"
 _NAMED_PAGE = re.compile(r'docs/([\w-]+)\.md(?:,\s+"([^"]+)")?')
-# What signatures call by a name of our own.
-ALIASES = {"ClientSecret": "str | Callable[[], str] | None"}
+# What signatures call by a name of the package's own: a pattern, and what it means.
+ALIASES = {
+    "ClientSecret": "str | Callable[[], str] | None",
+    r"(?:[\w.]+\.)?LockedFile": "ContextManager[StoreEntry]",
+    r"Generator\[(?:[\w.]+\.)?SQLEntry, None, None\]": "ContextManager[SQLEntry]",
+}
+# Which tables become lists on a phone: of so many columns, and with a cell of so many characters.
+WIDE, SENTENCE = 3, 40
 _CONSTANT = re.compile(r"(?<==\s)(?:\w+\.)?([A-Z][A-Z_]+)\b|(?<==)(?:\w+\.)?([A-Z][A-Z_]+)\b")
 
 # HTML of the theme, and what axe wants in its place.
@@ -29,6 +35,8 @@ MENDED = (
     (r'<div class="content-icon-container"', '<div class="content-icon-container" role="navigation" aria-label="Page"'),
     (r"<th></th>", "<td></td>"),  # pandas' corner
     (r"<pre>", '<pre tabindex="0">'),
+    # An option in code is not broken after its dashes.
+    (r'<span class="pre">(--[\w-]{2,20})</span>', r'<span class="pre option">\1</span>'),
     (r'<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     # A signature of several lines is a list without terms.
     (r"(?<=</span>)\n\n<dl>\n(?=<dd><em class=\"sig-param)", '\n<span class="sig-list">'),
@@ -99,7 +107,9 @@ def readable(
 
     said = _CONSTANT.sub(value, signature)
     for alias, meaning in ALIASES.items():
-        said = re.sub(rf"\b{alias}\b", meaning, said)
+        pattern = re.compile(rf"(?<![\w.]){alias}(?!\w)")
+        said = pattern.sub(meaning, said)
+        returns = returns and pattern.sub(meaning, returns)
     return said, returns
 
 
@@ -129,7 +139,42 @@ def accessible(app: Sphinx, error: Exception | None) -> None:
         html = path.read_text(encoding="utf-8")
         for pattern, better in MENDED:
             html = re.sub(pattern, better, html)
+        html = re.sub(r'(?s)<table class="docutils.*?</table>', _stacked, html)
         path.write_text(html, encoding="utf-8")
+
+
+def _stacked(table: re.Match[str]) -> str:
+    """A wide table of sentences, with what site.css needs to make a list of it on a phone."""
+    html = table[0]
+    labels = [re.sub(r"<[^>]+>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", html, re.DOTALL)]
+    cells = re.findall(r"<td>(.*?)</td>", html, re.DOTALL)
+    if len(labels) < WIDE or max(len(re.sub(r"<[^>]+>", "", cell)) for cell in cells) < SENTENCE:
+        return html
+
+    def row(found: re.Match[str]) -> str:
+        named = iter(labels)
+        said = re.sub(r"<td>", lambda _: f'<td data-label="{next(named)}">', found[0])
+        return re.sub(r'<td (data-label="[^"]*">(?:<p>)?(?:</p>)?</td>)', r'<td class="empty" \1', said)
+
+    return re.sub(r"(?s)<tr class.*?</tr>", row, html.replace('class="docutils', 'class="stacked docutils', 1))
+
+
+def options_as_code(_app: Sphinx, _command: Any, lines: list[str]) -> None:
+    """Options that a help text names, as code: smart quotes would make one dash of two."""
+    lines[:] = [re.sub(r"(?<![\w`-])--[a-z][\w-]*", r"``\g<0>``", line) for line in lines]
+
+
+def pasteable(_app: Sphinx, _command: Any, lines: list[str]) -> None:
+    """The examples of a help text as shell blocks, so that dashes and quotes stay, with remarks as comments."""
+    made: list[str] = []
+    for line in lines:
+        if line.startswith("|   "):
+            made.append("   " + re.sub(r"(?<=\S)\s{2,}(?=\w)", "  # ", line[4:]))
+        elif line.startswith("| "):
+            made += ["", line[2:], "", ".. code-block:: bash", ""]
+        else:
+            made.append(line)
+    lines[:] = made
 
 
 def llms(app: Sphinx, error: Exception | None) -> None:
@@ -174,6 +219,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", only_what_it_needs, priority=900)
     app.connect("autodoc-process-docstring", since)
     app.connect("autodoc-process-signature", readable)
+    app.connect("sphinx-click-process-description", options_as_code)
+    app.connect("sphinx-click-process-epilog", pasteable)
     app.connect("build-finished", llms)
     app.connect("build-finished", accessible)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

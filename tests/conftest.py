@@ -45,6 +45,16 @@ def _skip_where_trio_cannot_run() -> None:
         trio.run = lambda *_args, **_options: pytest.skip(reason)
 
 
+def _in_wine() -> bool:
+    """Whether this is Wine, which is not Windows where few programs look."""
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+IN_WINE = _in_wine()
 if sys.platform == "win32":
     _skip_where_trio_cannot_run()
 

@@ -32,7 +32,7 @@ def test_a_smoke_run_answers_for_every_contender(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results = json.loads(path.read_text())["results"]
     others = [name for name in ("aiohttp", "niquests") if importlib.util.find_spec(name)]
-    assert len(results) == 16 + len(others)
+    assert len(results) == 18 + len(others)
     for result in results:
         assert f"### {result['title']}" in done.stdout
         assert result["rows"], result["name"]

@@ -30,6 +30,35 @@ def test_no_page_breaks_a_rule(prose: ModuleType) -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_no_docstring_comment_or_message_of_the_package_breaks_a_rule(prose: ModuleType) -> None:
+    assert len(prose.modules()) > 50
+    later = {"refresh", "token_endpoint", "singleflight", "api_call"}
+    modules = [module for module in prose.modules() if not later & set(module.parts)]
+    faults = [str(one) for module in modules for one in prose.check(module)]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    "code, line",
+    [
+        ('"""A module.\n\nElse it fails.\n"""\n', 3),
+        ('def look():\n    """Empty where it is not known."""\n', 2),
+        ("x = 1\n# It has to be\n# looked for, but was not had in time.\n", 2),
+        ("x = 1  # none of ours\n", 1),
+        ('raise OSError(f"{name} was not had in {seconds} s")\n', 1),
+    ],
+    ids=["of a module", "of a function", "comment of two lines", "comment behind code", "message"],
+)
+def test_a_rule_is_for_the_texts_in_code_too(prose: ModuleType, tmp_path: Path, code: str, line: int) -> None:
+    (tmp_path / "module.py").write_text(code, encoding="utf-8")
+    assert [one.line for one in prose.check(tmp_path / "module.py")] == [line]
+
+
+def test_code_itself_is_no_prose(prose: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text('had = ours = "one file"\nprint(had if ours else 0)\n', encoding="utf-8")
+    assert not prose.check(tmp_path / "module.py")
+
+
 @pytest.mark.parametrize(
     "bad",
     [

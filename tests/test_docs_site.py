@@ -27,7 +27,7 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     if module == "aries_auth.sql":
         pytest.importorskip("sqlalchemy")
     reference = "".join(text(name) for name in ("api.md", "api-stores.md", "api-testing.md"))
-    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", reference, re.MULTILINE))
+    documented = set(re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", reference, re.MULTILINE))
     assert not [name for name in importlib.import_module(module).__all__ if f"{module}.{name}" not in documented]
 
 
@@ -77,3 +77,29 @@ def test_nothing_in_the_docs_is_named_that_is_not_in_the_repository() -> None:
     for page in DOCS.glob("*.md"):
         for path in re.findall(r"(?:tests|benchmarks|aries_auth)/[\w./]*\w", page.read_text(encoding="utf-8")):
             assert (ROOT / path).exists() or (ROOT / f"{path}.py").exists(), f"{page.name}: {path}"
+
+
+_CALL = re.compile(r"\b(?:requests|session|client|aries|api)\.(?:get|post)\(")
+_CHECK = re.compile(r"raise_for_status(\(\)|=True)|\bassert\b")
+
+
+def programs() -> list[tuple[str, str]]:
+    """Each Python block of the README and the pages, and each example, with where it is."""
+    found = [(path.name, path.read_text(encoding="utf-8")) for path in (DOCS / "examples").glob("*.py")]
+    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        found += [(f"{page.name}: {block.splitlines()[0]}", block) for block in blocks]
+    return found
+
+
+def test_each_example_that_calls_checks_its_answer() -> None:
+    calling = [(where, code) for where, code in programs() if _CALL.search(code)]
+    assert len(calling) > 30
+    assert not [where for where, code in calling if not _CHECK.search(code)]
+
+
+def test_each_page_begins_with_what_it_is_for() -> None:
+    for page in DOCS.glob("*.md"):
+        title, _, rest = page.read_text(encoding="utf-8").partition("\n")
+        if title.startswith("# "):  # the others include a page of the repository
+            assert re.match(r"\n(?!#|```|:::|\||<!--|!\[)\S", rest), f"{page.name}: no paragraph below the title"

@@ -113,12 +113,9 @@ def test_the_python_blocks_of_a_page_run(
     for block in blocks("python"):
         if block.page == page:
             lines += [""] * (block.line - 1 - len(lines)) + _at_sandbox(block.text, aries).splitlines()
-    for module in re.findall(r"^(?:import|from) (\w+)", "\n".join(lines), re.MULTILINE):
-        pytest.importorskip(module)
+    _skip_without_its_modules("\n".join(lines))
     program = tmp_path / f"{page.stem}.py"
     program.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for module in re.findall(r"^(?:import|from) (\w+)", "\n".join(lines), re.MULTILINE):
-        pytest.importorskip(module)  # an SDK or a plugin that this Python can't have
     done = subprocess.run(
         [sys.executable, str(program)],
         env=environment,
@@ -134,12 +131,22 @@ def test_the_python_blocks_of_a_page_run(
     assert aries.reused_refresh_tokens == 0
 
 
+def _skip_without_its_modules(code: str) -> None:
+    """An SDK, a plugin or an extra that this Python can't have, or has not."""
+    for module in re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE):
+        pytest.importorskip(module)
+    if "aries_auth.sql" in code:
+        pytest.importorskip("sqlalchemy")
+
+
 @pytest.mark.skipif(os.name != "posix" or shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("block", blocks(*SHELLS), ids=lambda block: block.name)
 def test_a_shell_block_runs(block: Block, aries: AriesSandbox, environment: dict[str, str], tmp_path: Path) -> None:
     for program in ("curl", "http", "websocat"):
-        if re.search(rf"^{program} ", block.text, re.MULTILINE) and shutil.which(program) is None:
+        if re.search(rf"(?:^|\| ){program} ", block.text, re.MULTILINE) and shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+    if "from cryptography" in block.text:
+        pytest.importorskip("cryptography")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", _at_sandbox(block.text, aries)],
         env=environment,

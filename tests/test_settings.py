@@ -77,6 +77,20 @@ def test_an_empty_variable_is_unset(environment: pytest.MonkeyPatch, tmp_path: P
     assert settings.api_origins(None) == (Origin("https", "api.aries.com", 443),)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
+def test_a_line_break_at_the_end_of_the_variable_is_no_part_of_the_secret(
+    end: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("ARIES_CLIENT_SECRET", f"s3cret{end}")
+    assert SecretSource(None).read() == Secret("s3cret")
+
+
+def test_a_variable_of_white_space_is_unset(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ARIES_CLIENT_SECRET", " \n")
+    with pytest.raises(ConfigurationError, match=r"\$ARIES_CLIENT_SECRET"):
+        SecretSource(None).read()
+
+
 @pytest.mark.parametrize("content", [b"s3cret\n", b"s3cret \t\r\n\r\n", b"s3cret", b"\xef\xbb\xbfs3cret\r\n"])
 def test_trailing_white_space_and_the_signature_of_a_secret_file_are_dropped(
     content: bytes, environment: pytest.MonkeyPatch, tmp_path: Path

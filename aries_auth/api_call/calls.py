@@ -109,7 +109,14 @@ class Calls:
             ending.flight = beside
         stream = request.stream
         position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
-        response, resent = (yield request), None
+        resent = None
+        try:
+            response = yield request
+        except GeneratorExit:
+            response = None
+        if response is None:  # what ended the call is still being handled by the library, which closes the flow
+            resend.warn_of_hook(sys.exc_info()[1])
+            return
         if beside is not None:
             await beside.wait_async(self.source.timeout)
         while response.status_code == 401 and response.request is not resent:

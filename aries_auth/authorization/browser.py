@@ -13,7 +13,7 @@ _TERMINAL_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m",
 
 def open_in_background(link: str) -> None:
     """Open the link in a thread of its own, since some browsers return when they are closed."""
-    with suppress(RuntimeError):  # no thread to be had
+    with suppress(RuntimeError):  # no thread left
         threading.Thread(target=_open, args=(link,), name="aries-auth-browser", daemon=True).start()
 
 

@@ -34,7 +34,7 @@ class Request:
 
 
 def parse_head(received: bytes | bytearray) -> Request | int | None:
-    """The request once its head is whole; a status where it must be refused; None while more has to come."""
+    """The request once its head is whole; a status if it must be refused; None while more has to come."""
     line, ended, rest = received.partition(b"\r\n")
     if len(line) > LONGEST_REQUEST_LINE:
         return 414
@@ -57,7 +57,7 @@ def _fields(head: bytes) -> list[tuple[str, str]]:
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Host and port of ``host[:port]``, for http; None where that is not what it is."""
+    """Host and port of ``host[:port]``, for http; None if the text is something else."""
     if not _AUTHORITY.match(text):
         return None
     try:

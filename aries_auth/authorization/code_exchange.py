@@ -46,7 +46,7 @@ class CodeExchange:
         """Exchange the code and save the token.
 
         Raises:
-            AriesAuthError: it can't be done. Where the store is at fault, the code was not sent.
+            AriesAuthError: it can't be done. If the store is at fault, the code was not sent.
         """
         token = self._exchange(self.client.credentials(None, self.store), flight)
         fault = answers.unusable_type(token, self.token_url)

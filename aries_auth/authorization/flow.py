@@ -92,7 +92,7 @@ class AuthorizationCodeFlow:
         self._pkce = pkce
 
     def authorization_url(self) -> tuple[str, str]:
-        """Where to send the user's browser, and the state to keep in the user's session; new at each call.
+        """The address to send the user's browser to, and the state to keep in the user's session; new at each call.
 
         With PKCE the client secret is read here, too, wherever it is kept.
 
@@ -203,7 +203,7 @@ def _needed(parameter: str, given: str | None) -> str:
 
 
 def _wrapped(authorization_response: object) -> Secret | None:
-    """The callback as a Secret, without lone surrogates, which no URL has; None where it is no text."""
+    """The callback as a Secret, without lone surrogates, which no URL has; None if it is no text."""
     if not isinstance(authorization_response, str):
         return None
     return Secret(authorization_response.encode("utf-8", "replace").decode("utf-8"))
@@ -213,7 +213,7 @@ def _check_state(state: object) -> None:
     if not isinstance(state, str) or not _STATE.match(state):
         raise AuthorizationError(
             "There is no state to compare the callback with: state must be the text that authorization_url() returned "
-            "for this login. Keep it in the user's session, and start the login again where the session was lost."
+            "for this login. Keep it in the user's session, and start the login again if the session was lost."
         )
 
 

@@ -70,7 +70,7 @@ class Listener:
         authority: its host and port.
 
     Raises:
-        ConfigurationError: the address is busy, or can't be had.
+        ConfigurationError: the address is busy, or can't be listened on.
     """
 
     def __init__(self, redirect_uri: str, authority: Authority) -> None:
@@ -176,7 +176,7 @@ class Listener:
             self._selector.unregister(descriptor)
 
     def conclude(self, page: Page, *, linger: float = LINGER) -> None:
-        """Show the browser how the login went, also where it has asked a second time meanwhile.
+        """Show the browser how the login went, also if it has asked a second time meanwhile.
 
         Args:
             page: what to show.

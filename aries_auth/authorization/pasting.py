@@ -130,7 +130,7 @@ class TerminalPaste:
         return True
 
     def poll(self) -> None:
-        """Take the keys that were pressed since, on Windows, where a console can't be selected on."""
+        """Take the keys that were pressed since, on Windows, since a console can't be selected on there."""
         if sys.platform == "win32":  # pragma: no cover - needs a console of Windows
             import msvcrt  # noqa: PLC0415 - on this platform alone
 

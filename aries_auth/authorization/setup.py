@@ -210,7 +210,7 @@ def _approve(
     if authority is None:
         _prove(store, talk)
         _show(link, "the browser", talk, open_browser=request.open_browser and not request.paste)
-        talk.say("Then paste the whole address that the browser ended on, also where its page can't be reached:")
+        talk.say("Then paste the whole address that the browser ended on, also if its page can't be reached:")
         address = pasting.ask_for_address(talk, redirect_uri)
         kept_logins.forget(state)
         flow.fetch_token(address.reveal(), state, store)
@@ -245,7 +245,7 @@ def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.Term
         )
     if talk.at_terminal:
         talk.say(
-            "If your browser runs on another computer, paste here the whole address that it ended on, also where its "
+            "If your browser runs on another computer, paste here the whole address that it ended on, also if its "
             "page can't be reached."
         )
         return pasting.TerminalPaste(talk, redirect_uri)

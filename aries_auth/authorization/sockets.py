@@ -19,7 +19,9 @@ _ELSE = "register another redirect URI in Aries' Client Center, or log in with"
 
 
 def loopback_authority(redirect_uri: str) -> Authority | None:
-    """Where to listen for a redirect URI; None where a program on this machine can't receive it."""
+    """Where to listen for a redirect URI; None if a program on this machine can't receive it."""
+    if sys.platform == "emscripten":
+        return None  # Python in a browser's page has no socket that listens
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or not is_loopback(parts.hostname) or "@" in parts.netloc:
         return None
@@ -30,7 +32,7 @@ def open_sockets(authority: Authority) -> list[socket.socket]:
     """Listen on every address that the host means: ``localhost`` is two, of which one may be missing.
 
     Raises:
-        ConfigurationError: an address is busy, or can't be had.
+        ConfigurationError: an address is busy, or can't be listened on.
     """
     hosts = ["127.0.0.1", "::1"] if authority.host == "localhost" else [authority.host]
     opened: list[socket.socket] = []

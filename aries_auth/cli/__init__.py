@@ -117,7 +117,7 @@ class Program(click.Group):
         "aries-auth login                 log in once, in the browser",
         "aries-auth status                who is logged in, and for how long",
         "aries-auth doctor                what is missing, and how to mend it",
-        'curl -H "Authorization: Bearer $(aries-auth token)" https://api.aries.com/v1/users/me',
+        'echo "Authorization: Bearer $(aries-auth token)" | curl -H @- https://api.aries.com/v1/users/me',
         "aries-auth demo                  see it all work, without an account",
     )
     + "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a person has to log in.",

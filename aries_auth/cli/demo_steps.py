@@ -250,7 +250,7 @@ class _Person:
         self._status = self._aries.browser(link).status
 
     def ended_on(self, timeout: float) -> int | None:
-        """The status of the page that the browser ended on; None where it came to none."""
+        """The status of the page that the browser ended on; None if it came to none."""
         if self._thread is not None:
             self._thread.join(timeout)
         return self._status

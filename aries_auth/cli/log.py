@@ -22,5 +22,5 @@ def show_log(*, verbose: bool) -> None:
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(message)s" if verbose else f"{PREFIX}%(message)s")
     )
-    logger.addHandler(handler)  # once, also where it is there already
+    logger.addHandler(handler)  # once, also if it is there already
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)

@@ -34,7 +34,7 @@ def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float)
 @click.option(
     "--redirect-uri",
     metavar="URI",
-    help="Where the browser is sent back to, exactly as registered.  [default: $ARIES_REDIRECT_URI]",
+    help="The address that the browser comes back to, exactly as registered.  [default: $ARIES_REDIRECT_URI]",
 )
 @click.option(
     "--scope",

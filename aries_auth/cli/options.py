@@ -100,14 +100,14 @@ _profile_option = click.option(
     "--profile",
     metavar="NAME",
     callback=_checked_profile,
-    help="Which login, where there are several.  [default: $ARIES_PROFILE, else default]",
+    help="Which login to use, if there are several.  [default: $ARIES_PROFILE, else default]",
 )
 _store_option = click.option(
     "--store",
     metavar="PATH|URL",
     callback=_checked_store,
-    help="A token file in the place of a profile's, or a database, in which the profile is the key. A URL with a "
-    "password is better kept in the variable.  [default: $ARIES_STORE_URL, else $ARIES_TOKEN_FILE]",
+    help="Use this token file instead of a profile's, or this database with the profile as the key. Put a URL with "
+    "a password into the variable instead.  [default: $ARIES_STORE_URL, else $ARIES_TOKEN_FILE]",
 )
 
 

@@ -27,7 +27,7 @@ def _checked_host(_ctx: click.Context, _param: click.Parameter, value: str) -> s
     epilog=examples("aries-auth sandbox", "aries-auth sandbox --port 0 --access-token-lifetime 60")
     + examples(
         "aries-auth login --scope user:information",
-        'curl -H "Authorization: Bearer $(aries-auth token)" "$ARIES_API_ORIGINS/v1/users/me"',
+        'echo "Authorization: Bearer $(aries-auth token)" | curl -H @- "$ARIES_API_ORIGINS/v1/users/me"',
         title="Then paste the lines that it printed into another terminal, and try there",
     ),
 )
@@ -88,7 +88,7 @@ def sandbox(
     try:
         aries.start()
     except OSError as exc:
-        raise Failure(f"port {port} of {host} can't be had: {exc.strerror or exc}. Give another --port.") from exc
+        raise Failure(f"can't listen on port {port} of {host}: {exc.strerror or exc}. Give another --port.") from exc
     try:
         put(_lines({**aries.environ, "ARIES_PROFILE": _PROFILE}, shell))
         sys.stdout.flush()

@@ -89,8 +89,8 @@ def _color(report: Report) -> str:
 def status(profile: str | None, store: str | None, *, every: bool, as_json: bool) -> None:
     """Show who is logged in and for how long. Sends no request.
 
-    Exits with 0 while calls work: the access token lives, or it can be refreshed and the client secret is found. Else
-    with 3 if a person has to log in, or with 1. Less than 3 days before a person has to, it says so on standard error.
+    Exits with 0 while calls work: the access token lives, or it can be refreshed and the client secret is found. Exits
+    with 3 if a person has to log in, and otherwise with 1. It warns on standard error from 3 days before that.
     With --all the JSON is a list, and an unreadable token is an error that does not keep the others from being shown.
     """
     import json  # noqa: PLC0415

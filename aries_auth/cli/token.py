@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        'curl -H "Authorization: Bearer $(aries-auth token)" https://api.aries.com/v1/users/me',
+        'echo "Authorization: Bearer $(aries-auth token)" | curl -H @- https://api.aries.com/v1/users/me',
         "aries-auth token --profile paper",
     ),
 )

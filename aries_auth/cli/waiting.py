@@ -19,7 +19,7 @@ def notice(store: TokenStore) -> Generator[None, None, None]:
     """Say what is waited for if the block takes longer than two seconds."""
     timer = threading.Timer(_AFTER, _tell, (store,))
     timer.daemon = True
-    with suppress(RuntimeError):  # no thread to be had
+    with suppress(RuntimeError):  # no thread left
         timer.start()
     try:
         yield

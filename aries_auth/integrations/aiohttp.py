@@ -86,7 +86,7 @@ class AriesMiddleware:
 
 
 def _new_hop(request: Any, origins: Origins) -> _Hop:
-    """Whether this hop gets the token: the call's first by its origin, a later one only where the last had it.
+    """Whether this hop gets the token: the call's first by its origin, a later one only if the last had it.
 
     aiohttp makes the request of each hop anew, without what a middleware put on the one before, and tells nobody which
     call it is of: its timer is what all hops of a call have in common, and no two calls.

@@ -38,6 +38,11 @@ def may_end_without_notice() -> bool:
     return _is_child(os.getpid()) or _is_frozen_between_requests() or _is_served_by_uvicorn()
 
 
+def is_looked_at() -> bool:
+    """Whether `may_end_without_notice` reads no file any more: it reads one once per process, not on an event loop."""
+    return _is_child.cache_info().currsize > 0
+
+
 @lru_cache(maxsize=1)
 def _is_child(pid: int) -> bool:
     """Whether this process is somebody's child, to be ended without more ado."""
@@ -76,3 +81,7 @@ def _is_served_by_uvicorn() -> bool:
 
     handler: Any = signal.getsignal(signal.SIGTERM)
     return type(getattr(handler, "__self__", None)).__module__.partition(".")[0] == "uvicorn"
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_is_child.cache_clear)

@@ -20,7 +20,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken, CacheSlot, Use
-from aries_auth.refresh.process import may_end_without_notice
+from aries_auth.refresh.process import is_looked_at, may_end_without_notice
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
@@ -94,12 +94,17 @@ class TokenSource:
             if _was_obtained_since(now, cached.token):
                 return Handout(cached)  # whatever its windows: one that arrives expired starts no second refresh
         use = cached.use(now)
+        if use is not Use.NOW and self._grant.background is None and not is_looked_at():
+            yield Flight(lambda _: may_end_without_notice()), _LONGEST_LOOK
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at)
-        return Handout((yield from self._obtain(request, cached)))
+        # One that is not in time for this call must not outlive it any more than a refresh ahead.
+        settles = cached.is_alive(now) and self._waits()
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at, settles)
+        obtained = yield from self._obtain(request, cached)
+        return Handout(obtained, self._unfinished_of(request) if settles else None)
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
         """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
@@ -202,7 +207,8 @@ class TokenSource:
         return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
-        load_locking()  # not under the lock: an import can switch to another greenlet
+        if request.reason is not Reason.FIRST:  # a look takes no lock
+            load_locking()  # not under our own: an import can switch to another greenlet
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way.flight.done:
@@ -232,8 +238,14 @@ class TokenSource:
         flight.start_in_background()
         return flight if begins and waits else None
 
+    def _unfinished_of(self, request: RefreshRequest) -> Flight[CachedToken] | None:
+        """The flight that this very request has begun, if it still goes on."""
+        under_way = self._under_way
+        begun = under_way is not None and under_way.request is request and not under_way.flight.done
+        return under_way.flight if under_way is not None and begun else None
+
     def _waits(self) -> bool:
-        """Whether a refresh ahead must not outlive the call that started it."""
+        """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
 

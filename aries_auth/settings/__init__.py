@@ -81,7 +81,7 @@ _HOMES = {
     "check_text": "aries_auth.settings.values",
     "choose_store": "aries_auth.settings.stores",
     "flag_variable": "aries_auth.settings.values",
-    "is_loopback": "aries_auth.token_endpoint.protocol",
+    "is_loopback": "aries_auth.token_endpoint.addresses",
     "login_command": "aries_auth.settings.stores",
     "missing": "aries_auth.settings.values",
     "origin_of_url": "aries_auth.settings.urls",

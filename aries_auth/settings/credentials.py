@@ -29,7 +29,7 @@ class SecretState(NamedTuple):
 
 
 class SecretSource:
-    """Where the client secret comes from: what was given, else the environment, else what a login saved."""
+    """Finds the client secret: what was given, else the environment, else what a login saved."""
 
     __slots__ = ("_given",)
 
@@ -96,8 +96,10 @@ def _called(given: Callable[[], Any]) -> Secret:
 
 
 def _secret_of_environment() -> Secret | None:
-    if variable("ARIES_CLIENT_SECRET") is not None:
-        return Secret(os.environ["ARIES_CLIENT_SECRET"])
+    # A line break comes along from a vault, an env file, or a secret of Kubernetes that was made by `echo`.
+    secret = Secret(os.environ.get("ARIES_CLIENT_SECRET", "").rstrip())
+    if secret.reveal():
+        return secret
     path = variable("ARIES_CLIENT_SECRET_FILE")
     if path is None:
         return None

@@ -23,7 +23,7 @@ def _backend() -> Any:
 
         backend = keyring.get_keyring()
         return backend if float(backend.priority) >= 1 else None
-    except Exception:  # noqa: BLE001 - not installed, or no backend can be had
+    except Exception:  # noqa: BLE001 - not installed, or without a backend
         return None
 
 
@@ -33,7 +33,7 @@ def is_there() -> bool:
 
 
 def get(name: str) -> tuple[Secret | None, str]:
-    """The secret that is kept under a name, or None and why it can't be had, with the cure."""
+    """The secret that is kept under a name, or None and why there is none, with the cure."""
     backend = _backend()
     if backend is None:
         return None, NONE

@@ -89,7 +89,7 @@ def origin_of_url(name: str, url: object) -> Origin:
 
 
 def request_origin(url: object) -> Origin | None:
-    """The origin that a request for `url` goes to; None where it can't be told for certain."""
+    """The origin that a request for `url` goes to; None if it can't be told for certain."""
     if not isinstance(url, str) or "\\" in url or not url.isprintable():
         return None
     try:

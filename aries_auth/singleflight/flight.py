@@ -251,7 +251,18 @@ def _in_trio() -> bool:
         trio.lowlevel.current_task()
     except RuntimeError:
         return False
-    return True
+    return not _in_asyncio_task()
+
+
+def _in_asyncio_task() -> bool:
+    """Whether a task of asyncio runs; under trio-asyncio it does so inside a task of trio."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 _pool = WorkerPool()

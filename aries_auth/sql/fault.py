@@ -26,7 +26,7 @@ class FaultKind(enum.Enum):
 
     BUSY = "somebody else holds the row"
     EXHAUSTED = "every connection of the pool is in use"
-    LOST = "the connection is gone, or there was none to be had"
+    LOST = "the connection is gone, or there was none"
     AGAIN = "the database ended the transaction for another's sake, and says to try again"
     MISSING = "there is no table"
     OTHER = "anything else"

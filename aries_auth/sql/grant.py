@@ -18,7 +18,7 @@ class Grant:
     """What a store and the entries that it hands out share.
 
     Attributes:
-        database: where it is.
+        database: the one that has the table.
         rows: the table.
         key: names the row.
         cipher: encrypts the document; the row's key goes into what is encrypted.

@@ -187,7 +187,7 @@ class RowLock:
         return fault
 
     def release(self) -> None:
-        """End the transaction: what was not committed is undone, an empty row and a reservation of ours too."""
+        """End the transaction. What was not committed is undone, our empty row and our reservation, too."""
         # A forked child that leaves the block drops its copy, not the lock of its parent.
         if os.getpid() != self._owner:
             return

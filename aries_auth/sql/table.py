@@ -169,7 +169,7 @@ class GrantTable:
         cure = _TO_THE_LETTER.get("mysql" if backend in _MYSQL else backend, "").format(table=self.name)
         return (
             f"the column key of {self.name} compares without case or accents, and takes another key's row for this "
-            f"one's. Make it compare to the letter: {cure}"
+            f"one's. Make it compare exactly: {cure}"
         )
 
     def lock(self, connection: Connection, key: str, wait: float) -> LockedRow:

@@ -1,4 +1,4 @@
-"""Where tokens are kept: the `TokenStore` protocol, and `FileTokenStore`, which keeps one grant in one file."""
+"""Token stores: the `TokenStore` protocol, and `FileTokenStore`, which keeps one grant in one file."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ class FileTokenStore:
     """One grant in one JSON file, with its lock beside it.
 
     Making one does no I/O. A relative path or a ``~`` is therefore made absolute when the store is first used, its
-    `path` read or the store pickled, and keeps that meaning from then on. A profile is found where it is unpickled.
+    `path` read or the store pickled, and keeps that meaning from then on. A profile means the file of the computer that
+    unpickles it.
 
     A store pickles, and its `cipher` travels with it: a Fernet cipher takes its raw keys along. Send such a pickle (or
     that of an `AriesAuth` with such a store) only where the keys may go; else make the store where it is used.
@@ -93,7 +94,7 @@ class FileTokenStore:
 
     @property
     def command_options(self) -> str | None:
-        """How ``aries-auth`` is told of a profile's store; None for the default one's, and for a path."""
+        """The options that make ``aries-auth`` use this profile; None for the default one, and for a path."""
         return None if self._profile in (None, "default") else f"--profile {self._profile}"
 
     def load(self) -> Token | None:

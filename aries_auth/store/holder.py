@@ -1,4 +1,4 @@
-"""Who holds a file store's lock, where the system tells it: Linux, in /proc/locks."""
+"""Who holds a file store's lock, if the system tells it: Linux does, in /proc/locks."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class FileEntry:
         self._stored_extra = {}
 
     def _check_readable(self) -> None:
-        """Whoever planted a link must not have us remove what is no token of ours."""
+        """Whoever planted a link must not make this remove a file that is no token."""
         _, fault = read_token(self._target, self._store)
         if fault:
             raise StoreError(

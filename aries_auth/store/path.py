@@ -1,4 +1,4 @@
-"""Where a file really is: paths made absolute, and the links on the way to it, each of which must be trusted."""
+"""The real place of a file: paths made absolute, and the links on the way to it, each of which must be trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def absolute(name: str) -> str:
     """The path made absolute, with ``~`` expanded. Asks the system for the working folder if it has to.
 
     Raises:
-        ConfigurationError: there is no home folder to put in the place of ``~``.
+        ConfigurationError: there is no home folder to put in for ``~``.
     """
     expanded = os.path.expanduser(name)
     if expanded.startswith("~"):
@@ -91,7 +91,7 @@ def _walk(path: str) -> Place:
 
 
 def _link_at(path: str, trusted: tuple[int | None, ...]) -> str | None:
-    """Where the link leads that stands there, or None."""
+    """The target of the link that stands there, or None."""
     try:
         status = os.lstat(path)
         if not stat.S_ISLNK(status.st_mode):

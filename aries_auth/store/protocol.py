@@ -44,8 +44,8 @@ class StoreEntry(Protocol):
 class TokenStore(Protocol):
     """Keeps one grant's token, and lets one holder at a time replace it.
 
-    These four methods are all that a store must have. It may also have the attributes of `StoreAttributes`; a store
-    without them is complete.
+    These four methods are all that a store must have. It may also have the attributes `path`, `lock_timeout` and
+    `command_options` (see `StoreAttributes`); a store without them is complete.
 
     **Forks.** A process may fork while it holds the lock. While the child runs, the package never releases, closes or
     collects in it what the parent holds: not the block of `locked`, not the entry, whoever wrote the store. When the

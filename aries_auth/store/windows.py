@@ -10,7 +10,7 @@ from aries_auth.singleflight.clock import monotonic
 
 R = TypeVar("R")
 
-# An indexer or a virus scanner holds a new file for a second or so; a reader of ours for milliseconds.
+# An indexer or a virus scanner holds a new file for a second or so, a reader of this package for milliseconds.
 REPLACE_PATIENCE = 2.0
 OPEN_PATIENCE = 0.5
 _PAUSE = 0.001  # readers that come one after the other leave only moments

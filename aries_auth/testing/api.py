@@ -99,7 +99,7 @@ def _unauthorized(code: str, message: str) -> Response:
 
 
 def _echo(request: Request) -> Response:
-    """What came, with the token's fingerprint in the place of its text."""
+    """What came, with the token's fingerprint instead of its text."""
     headers = dict(request.headers)
     if "authorization" in headers:
         headers["authorization"] = "hidden"
@@ -116,7 +116,7 @@ def _echo(request: Request) -> Response:
 
 
 def _redirect(request: Request) -> Response:
-    """``?to=URL&status=307``. Asks for no token: a test may come from where none is sent."""
+    """``?to=URL&status=307``. Asks for no token: a test may come from a host that sends none."""
     target = request.parameter("to") or ""
     status = request.parameter("status") or "307"
     # Visible ASCII only: anything else could end the header and start another.

@@ -156,7 +156,7 @@ def invalid(code: str, description: str, field: str) -> Response:
 
 
 def _listed(order: Mapping[str, Any]) -> dict[str, Any]:
-    """An order as lists have it, where some names are other ones than in the answer that placed it."""
+    """An order as lists have it: some names differ from those in the answer that placed it."""
     quantity = str(order.get("qty", order.get("quantity", "1")))
     kept = {name: str(order[name]) for name in ("price", "side", "symbol", "timeInForce", "type") if name in order}
     return {

@@ -1,6 +1,6 @@
 """A websocket's frames (RFC 6455), the server's side: messages in, messages out. What they say is `websocket`'s.
 
-Written by hand, since the sandbox must run where the `websockets` package is not installed.
+Written by hand, since the sandbox must run without the `websockets` package.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Frames:
         return None
 
     def send(self, text: str) -> None:
-        """Sends a text message; nothing happens where the connection has ended."""
+        """Sends a text message; nothing happens if the connection has ended."""
         self._send(_TEXT, text.encode())
 
     def close(self, code: int = _NORMAL) -> None:

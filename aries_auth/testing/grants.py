@@ -110,7 +110,7 @@ class Grants:
         return self._clock() if self._clock is not None else time.time()
 
     def authorize(self, scope: str, redirect_uri: str, challenge: str | None = None) -> str:
-        """A code for what the user has just approved, bound to a PKCE challenge where there was one."""
+        """A code for what the user has just approved, bound to a PKCE challenge if there was one."""
         with self._lock:
             code = secrets.token_urlsafe(24)
             self._codes[code] = _Code(_Grant(scope, redirect_uri), self.now() + self.rules.code_lifetime, challenge)
@@ -264,5 +264,5 @@ def _fits(challenge: str | None, verifier: str | None) -> bool:
 
 
 def _seconds(lifetime: float) -> float:
-    """A whole number where it is one, as Aries writes it."""
+    """A whole number if it is one, as Aries writes it."""
     return int(lifetime) if float(lifetime).is_integer() else lifetime

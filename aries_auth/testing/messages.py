@@ -39,7 +39,7 @@ class Request:
         return token.strip() or None if scheme.lower() == "bearer" else None
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object; None where it is something else."""
+        """The body as a JSON object; None if it is something else."""
         try:
             value: object = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -79,5 +79,5 @@ def nested_error(kind: str, code: str, message: str, request_id: str | None = No
 
 
 def oauth_error(error: str, description: str | None = None) -> dict[str, Any]:
-    """``{"error", "error_description"}`` (RFC 6749 section 5.2), where the description may be left out."""
+    """``{"error", "error_description"}`` (RFC 6749 section 5.2); the description may be left out."""
     return {"error": error} if description is None else {"error": error, "error_description": description}

@@ -17,7 +17,7 @@ class TokenRequestRecord:
     """One request to the token endpoint. Times are in seconds.
 
     Args:
-        grant_type: as sent; None where it was not, or was no text.
+        grant_type: as sent; None if it was not, or was no text.
         status: of the answer, also of one that was not sent; None: the request was never looked at.
         at: Unix time of its arrival.
         fingerprint: that of the refresh token it brought.

@@ -82,7 +82,7 @@ class Server:
                 continue
             try:
                 self._start(connection, address)
-            except RuntimeError as exc:  # no thread to be had
+            except RuntimeError as exc:  # no thread left
                 logger.warning("a connection was refused: %s", exc)
                 _end(connection)
 
@@ -182,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
             return Delivery(json_response(nested_error("INTERNAL", "SANDBOX_FAILED", "The sandbox failed."), 500))
 
     def _read_body(self) -> bytes | None:
-        """The request's body, sent whole or in chunks; None where its length is not to be known."""
+        """The request's body, sent whole or in chunks; None if its length can't be known."""
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return self._read_chunks()
         try:

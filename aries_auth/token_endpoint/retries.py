@@ -6,6 +6,7 @@ What goes wrong comes back as a value: an exception raised in here would carry f
 from __future__ import annotations
 
 import random
+import sys
 import time
 from typing import Any, Callable, NamedTuple
 
@@ -92,9 +93,14 @@ def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: 
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
-    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
-    advice = attempt.advice or usual
     return TokenRequestError(
-        f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {advice}",
+        f"No usable answer from {request.url}: {printable(attempt.fault, request.secrets)}. {_advice(attempt)}",
         retryable=attempt.retryable,
     )
+
+
+def _advice(attempt: Attempt) -> str:
+    if sys.platform == "emscripten":
+        return "Python in a browser has no connection of its own: log in, and refresh, with Python outside of it."
+    usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
+    return attempt.advice or usual

@@ -110,7 +110,7 @@ class Site:
 
     def _take(self, path: Path, width: int) -> None:
         height = int(self.driver.execute_script("return document.documentElement.scrollHeight"))
-        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12000), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 16000), "scale": 1}
         wish = {"format": "png", "captureBeyondViewport": True, "clip": clip}
         path.write_bytes(base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", wish)["data"]))
 

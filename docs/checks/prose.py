@@ -1,15 +1,19 @@
 """English that people in a hurry can read: the rules of the docs, and whoever breaks them.
 
-`python docs/checks/prose.py` or `nox -s prose`. The rules are in prose.rules; breaking one is a fault: exit code 1. A
-sentence of more than 30 words is a warning. Not looked at: code, addresses of links, and what stands between
-`<!-- prose: off -->` and `<!-- prose: on -->`.
+`python docs/checks/prose.py` or `nox -s prose`. The rules are in prose.rules; breaking one is a fault: exit code 1. The
+pages are held to them, and the package's docstrings, comments and messages. In a page, a sentence of more than 30 words
+is a warning. Not looked at: code, addresses of links, and what stands between `<!-- prose: off -->` and
+`<!-- prose: on -->`.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
+import io
 import re
 import sys
+import tokenize
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
@@ -21,6 +25,9 @@ _NOT_PROSE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _CELL = re.compile(r"(?<!\\)\|")
+# What a docstring can stand in, and how many words make a text a message.
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_MESSAGE = 4
 _SENTENCE = re.compile(r"(?<=[.!?:;])[\"')*_]*\s+(?=[A-Z`*\[\"'(])")
 
 
@@ -55,10 +62,17 @@ def pages() -> list[Path]:
     ]
 
 
+def modules() -> list[Path]:
+    """The modules of the package, which are held to them, too."""
+    return sorted((ROOT / "aries_auth").rglob("*.py"))
+
+
 def check(path: Path) -> list[Finding]:
     """What breaks a rule in a file."""
     findings: list[Finding] = []
-    for line, paragraph in paragraphs(path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    is_page = path.suffix == ".md"
+    for line, paragraph in paragraphs(text) if is_page else remarks(text):
         for sentence in _SENTENCE.split(paragraph):
             findings += [
                 Finding(path, line, advice, sentence, is_fault=True)
@@ -66,7 +80,7 @@ def check(path: Path) -> list[Finding]:
                 if pattern.search(sentence)
             ]
             words = len(re.findall(r"[\w'.=/-]*\w[\w'.=/-]*", sentence))
-            if words > LONGEST:
+            if is_page and words > LONGEST:
                 findings.append(Finding(path, line, f"{words} words", sentence, is_fault=False))
     return findings
 
@@ -88,6 +102,41 @@ def paragraphs(text: str) -> Iterator[tuple[int, str]]:
             lines.append(re.sub(r"^\s*([-*+]|\d+\.|:|#+)\s+", "", line.strip()))
 
 
+def remarks(source: str) -> Iterator[tuple[int, str]]:
+    """Each paragraph of a module's docstrings, comments and messages, with the line that it begins at."""
+    for line, text in [*_texts(ast.parse(source)), *_comments(source)]:
+        yield from ((line + within - 1, paragraph) for within, paragraph in paragraphs(text))
+
+
+def _texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    documented = [node for node in ast.walk(tree) if isinstance(node, _DOCUMENTED) and ast.get_docstring(node)]
+    for node in documented:
+        yield node.body[0].lineno, ast.get_docstring(node) or ""
+    seen = {id(node.body[0].value) for node in documented if isinstance(node.body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        text = ""
+        if isinstance(node, ast.JoinedStr):
+            seen |= {id(part) for part in node.values}
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in seen:
+            text = node.value
+        if len(text.split()) >= _MESSAGE:
+            yield getattr(node, "lineno", 1), " ".join(text.split())
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    start, lines = 0, list[str]()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if lines and token.start[0] != start + len(lines):
+            yield start, "\n".join(lines)
+            lines = []
+        start = start if lines else token.start[0]
+        lines.append(token.string.lstrip("# "))
+    yield start, "\n".join(lines)
+
+
 def _read(text: str) -> str:
     text = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", lambda found: found[1] or "this page", text)
@@ -99,7 +148,7 @@ def _read(text: str) -> str:
 def main() -> int:
     """Print what was found; 1 if there is a fault."""
     named = [Path(name).resolve() for name in sys.argv[1:]]
-    findings = [finding for path in named or pages() for finding in check(path)]
+    findings = [finding for path in named or [*pages(), *modules()] for finding in check(path)]
     sys.stdout.write("".join(f"{finding}\n" for finding in findings))
     faults = sum(finding.is_fault for finding in findings)
     sys.stdout.write(f"{faults} faults, {len(findings) - faults} sentences of more than {LONGEST} words\n")

@@ -1,4 +1,4 @@
-"""A web backend whose users connect their own Aries accounts, with Django. docs/django.md explains it.
+"""A web backend with Django whose users connect their Aries accounts. See docs/django.md.
 
 pip install aries-auth django waitress
 SESSION_SECRET=... waitress-serve --listen=localhost:8000 django_app:app
@@ -42,12 +42,13 @@ if not settings.configured:  # your project has these in settings.py
         ROOT_URLCONF=__name__,
         MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", f"{__name__}.Trouble"],
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
-        # With this prefix browsers take the cookie from this very host alone, so that no sibling can plant one.
+        # With this prefix browsers take the cookie from this very host alone, so that no
+        # sibling can plant one.
         SESSION_COOKIE_NAME="__Host-session" if IS_HTTPS else "session",
         SESSION_COOKIE_SAMESITE="Lax",  # "Strict" would keep the cookie from the callback
         SESSION_COOKIE_SECURE=IS_HTTPS,
         SESSION_COOKIE_AGE=8 * 3600,
-        LOGGING_CONFIG=None,  # Django's own would log a callback's address, and the code in it
+        LOGGING_CONFIG=None,  # Django's own would log a callback's code
         USE_TZ=True,
     )
     django.setup()
@@ -72,18 +73,19 @@ def store_of(user: str) -> FileTokenStore:
 
 
 def aries_of(user: str) -> AriesAuth:
-    """Costs next to nothing. Made for each request, it can't serve a token that was deleted meanwhile."""
+    """Costs next to nothing. Made for each request, so that no deleted token is used."""
     return AriesAuth(store=store_of(user))
 
 
 def is_first_use(state: str) -> bool:
     """Whether no callback has brought this state yet, to any worker.
 
-    The session alone can't tell: it is in the browser, which still has the state when it reloads a slow callback, and
-    a code that is sent twice can cost the login.
+    The session alone can't tell: it is in the browser, which still has the state when it
+    reloads a slow callback. A code that is sent twice can cost the login.
     """
+    spent = TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent"
     try:
-        (TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent").touch(0o600, exist_ok=False)
+        spent.touch(0o600, exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -132,7 +134,8 @@ def callback(request: HttpRequest) -> HttpResponse:
     if user is None or state is None or not is_first_use(state):
         return page("No login is under way", "This one is over, or was begun elsewhere.", START, status=400)
     try:
-        flow.fetch_token(request.build_absolute_uri(), state, store=store_of(user))  # saves before it returns
+        # Saves the token before it returns.
+        flow.fetch_token(request.build_absolute_uri(), state, store=store_of(user))
     except AuthorizationError as exc:
         if exc.error == "access_denied":
             return page("Access was denied", "Nothing was connected.", CONNECT, status=403)
@@ -154,7 +157,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 
 
 class Trouble:
-    """A store that can't be written, a setting that is missing: the log says what, the page does not."""
+    """An unwritable store, a missing setting: the log says what, the page does not."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -180,7 +183,8 @@ def see_other(url: str) -> HttpResponse:
 def page(title: str, text: str, *parts: str, status: int = 200) -> HttpResponse:
     """A small page. Nothing of a callback's query is in it."""
     top = f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(text)}</p>"
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a callback's address holds a code
+    # The address of a callback holds a code.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return HttpResponse(top + "".join(parts), status=status, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""A web backend whose users connect their own Aries accounts, with FastAPI. docs/fastapi.md explains it.
+"""A web backend with FastAPI whose users connect their Aries accounts. See docs/fastapi.md.
 
 pip install aries-auth fastapi itsdangerous python-multipart uvicorn
 SESSION_SECRET=... uvicorn fastapi_app:app --host localhost --port 8000 --no-access-log
@@ -44,7 +44,8 @@ app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 app.add_middleware(
     SessionMiddleware,
     secret_key=os.environ["SESSION_SECRET"],
-    # With this prefix browsers take the cookie from this very host alone, so that no sibling can plant one.
+    # With this prefix browsers take the cookie from this very host alone, so that no
+    # sibling can plant one.
     session_cookie="__Host-session" if IS_HTTPS else "session",
     same_site="lax",  # "strict" would keep the cookie from the callback
     https_only=IS_HTTPS,
@@ -58,18 +59,19 @@ def store_of(user: str) -> FileTokenStore:
 
 
 def aries_of(user: str) -> AriesAuth:
-    """Costs next to nothing. Made for each request, it can't serve a token that was deleted meanwhile."""
+    """Costs next to nothing. Made for each request, so that no deleted token is used."""
     return AriesAuth(store=store_of(user))
 
 
 def is_first_use(state: str) -> bool:
     """Whether no callback has brought this state yet, to any worker.
 
-    The session alone can't tell: it is in the browser, which still has the state when it reloads a slow callback, and
-    a code that is sent twice can cost the login.
+    The session alone can't tell: it is in the browser, which still has the state when it
+    reloads a slow callback. A code that is sent twice can cost the login.
     """
+    spent = TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent"
     try:
-        (TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent").touch(0o600, exist_ok=False)
+        spent.touch(0o600, exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -116,7 +118,8 @@ async def callback(request: Request) -> Response:
     if user is None or state is None or not is_first_use(state):
         return page("No login is under way", "This one is over, or was begun elsewhere.", START, status=400)
     try:
-        # Saves the token before it returns, and also when the browser hangs up and this task is cancelled.
+        # Saves the token before it returns, also when the browser hangs up and this task is
+        # cancelled.
         await flow.fetch_token_async(str(request.url), state, store=store_of(user))
     except AuthorizationError as exc:
         if exc.error == "access_denied":
@@ -130,7 +133,7 @@ async def callback(request: Request) -> Response:
 
 @app.post("/logout")
 def logout(request: Request) -> Response:
-    """Forget the login and the session. No `async`: it waits for the store's lock and the disk."""
+    """Forget the login and the session. No `async`: it waits for a lock and the disk."""
     user = request.session.get("user")
     if user is not None:
         store_of(user).delete()
@@ -140,7 +143,7 @@ def logout(request: Request) -> Response:
 
 @app.exception_handler(AriesAuthError)
 async def trouble(_: Request, exc: AriesAuthError) -> Response:
-    """A store that can't be written, a setting that is missing: the log says what, the page does not."""
+    """An unwritable store, a missing setting: the log says what, the page does not."""
     logger.error("%s", exc)
     return page("Something is wrong here", "It is our fault. Try again later.", START, status=500)
 
@@ -148,5 +151,6 @@ async def trouble(_: Request, exc: AriesAuthError) -> Response:
 def page(title: str, text: str, *parts: str, status: int = 200) -> HTMLResponse:
     """A small page. Nothing of a callback's query is in it."""
     top = f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(text)}</p>"
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a callback's address holds a code
+    # The address of a callback holds a code.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return HTMLResponse(top + "".join(parts), status, headers)

@@ -1,4 +1,4 @@
-"""A web backend whose users connect their own Aries accounts, with Flask. docs/flask.md explains it.
+"""A web backend with Flask whose users connect their Aries accounts. See docs/flask.md.
 
 pip install aries-auth flask waitress
 SESSION_SECRET=... waitress-serve --listen=localhost:8000 flask_app:app
@@ -40,7 +40,8 @@ flow = AuthorizationCodeFlow(scope=["user:information", "position:information"])
 app = Flask(__name__)
 app.config.update(
     SECRET_KEY=os.environ["SESSION_SECRET"],
-    # With this prefix browsers take the cookie from this very host alone, so that no sibling can plant one.
+    # With this prefix browsers take the cookie from this very host alone, so that no
+    # sibling can plant one.
     SESSION_COOKIE_NAME="__Host-session" if IS_HTTPS else "session",
     SESSION_COOKIE_SAMESITE="Lax",  # "Strict" would keep the cookie from the callback
     SESSION_COOKIE_SECURE=IS_HTTPS,
@@ -53,18 +54,19 @@ def store_of(user: str) -> FileTokenStore:
 
 
 def aries_of(user: str) -> AriesAuth:
-    """Costs next to nothing. Made for each request, it can't serve a token that was deleted meanwhile."""
+    """Costs next to nothing. Made for each request, so that no deleted token is used."""
     return AriesAuth(store=store_of(user))
 
 
 def is_first_use(state: str) -> bool:
     """Whether no callback has brought this state yet, to any worker.
 
-    The session alone can't tell: it is in the browser, which still has the state when it reloads a slow callback, and
-    a code that is sent twice can cost the login.
+    The session alone can't tell: it is in the browser, which still has the state when it
+    reloads a slow callback. A code that is sent twice can cost the login.
     """
+    spent = TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent"
     try:
-        (TOKENS / f"{hashlib.sha256(state.encode()).hexdigest()}.spent").touch(0o600, exist_ok=False)
+        spent.touch(0o600, exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -113,7 +115,8 @@ def callback() -> Response:
     if user is None or state is None or not is_first_use(state):
         return page("No login is under way", "This one is over, or was begun elsewhere.", START, status=400)
     try:
-        flow.fetch_token(request.url, state, store=store_of(user))  # saves the token before it returns
+        # Saves the token before it returns.
+        flow.fetch_token(request.url, state, store=store_of(user))
     except AuthorizationError as exc:
         if exc.error == "access_denied":
             return page("Access was denied", "Nothing was connected.", CONNECT, status=403)
@@ -136,7 +139,7 @@ def logout() -> Response:
 
 @app.errorhandler(AriesAuthError)
 def trouble(exc: AriesAuthError) -> Response:
-    """A store that can't be written, a setting that is missing: the log says what, the page does not."""
+    """An unwritable store, a missing setting: the log says what, the page does not."""
     app.logger.error("%s", exc)
     return page("Something is wrong here", "It is our fault. Try again later.", START, status=500)
 
@@ -144,5 +147,6 @@ def trouble(exc: AriesAuthError) -> Response:
 def page(title: str, text: str, *parts: str, status: int = 200) -> Response:
     """A small page. Nothing of a callback's query is in it."""
     top = f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(text)}</p>"
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a callback's address holds a code
+    # The address of a callback holds a code.
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(top + "".join(parts), status, headers, content_type="text/html; charset=utf-8")

@@ -201,8 +201,13 @@ class Rows:
     def _arrows(self, above: list[float], below: list[float], y: float, said: str) -> float:
         lines = wrap(said, WIDTH - 40) if said else []
         height = 26 + LINE * len(lines)
+        half = max((len(part) for part in lines), default=0) * SIZE * 0.3
         for x in max(above, below, key=len):  # a box that stands alone is as wide as the picture
-            self.parts.append(line(x, y, x, y + height - 7, "arrow"))
+            begin = y
+            if abs(x - WIDTH / 2) < half:  # the text interrupts the line
+                self.parts.append(line(x, y, x, y + 8, "arrow"))
+                begin = y + 12 + LINE * len(lines)
+            self.parts.append(line(x, begin, x, y + height - 7, "arrow"))
             self.parts.append(head(x, y + height - 1, 0, 1))
         self.parts.append(text(lines, WIDTH / 2, y + 22, "middle", "halo"))
         return y + height

@@ -92,6 +92,57 @@ def test_it_waits_no_longer_than_the_timeout(
     assert auth.wait(10)
 
 
+class TestInLastCall:
+    """The token dies in a moment, and the refresh takes longer: the call goes out with it, and still ends after it."""
+
+    LEFT = 1.5  # seconds; a call that waits for the next token gives up 0.25 s before that
+    SLOWER = 2.2
+
+    @pytest.fixture
+    def dying(self, stored: Stored) -> Token:
+        return stored(age=3600.0 - self.LEFT)
+
+    @pytest.fixture(params=("requests", "httpx", "asyncio"))
+    def call(self, request: pytest.FixtureRequest) -> Caller:
+        return caller(request.param)
+
+    def test_the_call_hands_its_answer_over_once_the_token_is_saved(
+        self, call: Caller, make_auth: MakeAuth, dying: Token, store: FileTokenStore, url: str, aries: AriesSandbox
+    ) -> None:
+        aries.fail(delay=self.SLOWER)
+        answer = call(make_auth(background=False), url)
+        assert answer.status == 200
+        assert store.load() != dying, "saved before the answer was handed over"
+        assert aries.api_requests[-1].at < aries.token_requests[-1].at + self.SLOWER, "it went out with the old token"
+
+    def test_one_caller_waits_and_the_others_go_out_while_the_token_lives(
+        self, make_auth: MakeAuth, dying: Token, url: str, aries: AriesSandbox
+    ) -> None:
+        aries.fail(delay=self.SLOWER)
+        auth = make_auth(background=False)
+        took = sorted(in_threads(6, lambda: seconds(lambda: caller("requests")(auth, url))))
+        assert took[-1] >= self.SLOWER * 0.9
+        assert took[-2] < self.SLOWER * 0.8
+
+    def test_a_failed_attempt_is_over_and_no_back_off_is_waited_for(
+        self, call: Caller, make_auth: MakeAuth, dying: Token, url: str, aries: AriesSandbox
+    ) -> None:
+        aries.fail(status=503, times=None)
+        auth = make_auth(background=False)
+        assert call(auth, url).status == 200
+        assert auth.wait(0)
+        assert len(aries.token_requests) == 1
+
+    def test_in_a_process_that_ends_in_order_the_call_ends_before_the_refresh(
+        self, call: Caller, make_auth: MakeAuth, dying: Token, store: FileTokenStore, url: str, aries: AriesSandbox
+    ) -> None:
+        aries.fail(delay=self.SLOWER)
+        auth = make_auth(background=True)
+        assert call(auth, url).status == 200
+        assert store.load() == dying
+        assert auth.wait(10)
+
+
 def test_a_failed_attempt_is_over_and_the_next_call_starts_none_before_its_time(
     call: Caller, make_auth: MakeAuth, stored: Stored, url: str, aries: AriesSandbox
 ) -> None:

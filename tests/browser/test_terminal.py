@@ -24,7 +24,7 @@ def terminal() -> None:
 
 
 SCOPE = ["--scope", "user:information"]
-PASTE = "also where its page can't be reached:"
+PASTE = "also if its page can't be reached:"
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The soak: processes full of threads and tasks that call for an hour, while everything else fails at random.
 
-``python -m tests.chaos.soak --seconds 3600 --seed 1`` prints a summary, and ends with 1 where a promise was broken:
-a call failed while a token lived or with no fault near, a grant was lost that no fault explains, or a process grew.
+Beside them job runners start processes that end right after a call (see `runners`), with the same grant, and with a
+second one that they alone refresh. ``python -m tests.chaos.soak --seconds 3600 --seed 1`` prints a summary, and ends
+with 1 where a promise was broken: a call failed while a token lived or with no fault near, a grant was lost whose
+answer was neither lost on its way nor killed with its process, or a process grew.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -22,16 +25,19 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import httpx
 import requests
 import trio
 
-from aries_auth import AriesAuth, FileTokenStore, LoginRequired
-from aries_auth.testing import AriesSandbox
+from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
+from aries_auth.testing import AriesSandbox, TokenRequestRecord
+from aries_auth.testing.records import fingerprint
 
+from .attempts import Attempts, say
 from .relay import Relay
+from .runners import PACES
 
 ROOT = Path(__file__).parents[2]
 LIFETIME = 5.0
@@ -40,6 +46,10 @@ THREADS, TASKS, TRIO_TASKS = 4, 6, 2
 SAMPLE_EVERY = 2.0
 # A fault can hurt a call for as long as the refresh that it hit goes on, and the token that it cost would have lived.
 AFTERMATH = 30.0 + 2 * LIFETIME
+LONGEST_REFRESH = 60.0
+# A kill, or a break, meets a refresh whose request has arrived, or whose answer has left, by so many seconds.
+AT_ONCE = 1.0
+SHARED = "shared"
 # Warm-up at the start and calm at the end, with no faults.
 CALM = 12.0
 # Memory is judged in runs of this length alone: the allocator takes megabytes at a time, and has them all only then.
@@ -60,42 +70,10 @@ class Worker:
         )
         self.url = f"{options.api}/v1/users/me"
         self.port = int(options.api.rpartition(":")[2])
-        self.store = FileTokenStore(options.store)
+        self.attempts = Attempts("worker", options.store)
+        self.attempt = self.attempts.attempt
         self.pace = options.pace
         self.ended = threading.Event()
-        self.counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def say(self, **what: Any) -> None:
-        with self._lock:
-            sys.stdout.write(json.dumps(what) + "\n")
-            sys.stdout.flush()
-
-    @contextlib.contextmanager
-    def attempt(self) -> Iterator[list[int]]:
-        """One call: the block puts the status that it got into the list, or nothing where it gave up waiting."""
-        known, begun = self.store.load(), time.time()
-        status: list[int] = []
-        error = ""
-        kind = "given up"
-        try:
-            yield status
-            if status:
-                kind = "ok" if status[0] == 200 else f"status {status[0]}"
-        except Exception as exc:
-            kind, error = type(exc).__name__, str(exc)
-        with self._lock:
-            self.counts[kind] += 1
-        if kind in ("ok", "given up"):
-            return
-        self.say(
-            failure=kind,
-            error=error[:200],
-            begun=begun,
-            ended=time.time(),
-            known_from=known and known.obtained_at,
-            known_until=known and known.expires_at,
-        )
 
     def thread(self, number: int) -> None:
         chance = random.Random()
@@ -142,7 +120,7 @@ class Worker:
 
     def sample(self) -> None:
         while not self.ended.wait(SAMPLE_EVERY):
-            self.say(
+            say(
                 at=time.time(),
                 resident=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
                 descriptors=descriptors(self.port, api=False),
@@ -161,7 +139,7 @@ class Worker:
         self.ended.set()
         for thread in threads:
             thread.join()
-        self.say(counts=self.counts)
+        self.attempts.tell()
 
 
 def descriptors(port: int, *, api: bool) -> int:
@@ -197,6 +175,8 @@ class Failure:
 
     failure: str
     error: str
+    kind: str
+    store: str
     begun: float
     ended: float
     known_from: float | None
@@ -209,15 +189,85 @@ class Record:
 
     failures: list[Failure] = field(default_factory=list)
     samples: dict[int, list[dict[str, float]]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
+    # By whose processes made the calls.
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     # From when to when a fault was at work, and when every token so far was revoked.
     trouble: list[tuple[float, float]] = field(default_factory=list)
     revoked: list[float] = field(default_factory=list)
-    # What may cost the grant: a rotation whose answer was lost, a kill between the commit and the write.
-    may_cost: int = 0
-    logins: int = 0
+    # The token requests by the refresh token that they spent, and the spent refresh tokens that a store was left with.
+    rotations: dict[str, TokenRequestRecord] = field(default_factory=dict)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    # What may cost a grant: while answers were dropped, when the way to the endpoint broke, when a process was killed.
+    dropping: list[tuple[float, float]] = field(default_factory=list)
+    broke_at: list[float] = field(default_factory=list)
+    killed_at: list[float] = field(default_factory=list)
+    losses: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+
+    def cause(self, name: str, spent: str) -> str | None:
+        """What cost the grant of this name whose store was left with this refresh token; None: no fault explains it."""
+        request = self.rotations.get(spent)
+        if request is None:
+            return None
+        arrived, answered = request.at, request.at + request.duration
+        if not request.answered and any(begun <= arrived <= ended for begun, ended in self.dropping):
+            return "answer dropped"
+        if any(arrived - AT_ONCE <= at <= answered + AT_ONCE for at in self.broke_at):
+            return "connection broken"
+        # Outsiders alone are killed, and they have the shared one.
+        if name == SHARED and any(arrived - AT_ONCE <= at <= answered + AT_ONCE for at in self.killed_at):
+            return "SIGKILL in the window"
+        return None
+
+
+class Login:
+    """One grant of the soak, in a store of its own."""
+
+    def __init__(self, name: str, aries: AriesSandbox, path: Path, record: Record) -> None:
+        self.name = name
+        self.path = path
+        self._aries = aries
+        self._store = FileTokenStore(path)
+        self._record = record
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def log_in(self) -> None:
+        """A person does; those who know the old token must find the new one."""
+        with self._lock:
+            self._log_in()
+
+    def log_in_again(self, failure: Failure) -> None:
+        """After a call that raised `LoginRequired`."""
+        with self._lock:
+            if failure.begun <= self._last:
+                return
+            if not self._log_in():
+                self._record.violations.append(f"LoginRequired, but the stored refresh token is good: {failure}")
+
+    def look(self) -> None:
+        """Note a grant that was lost with nobody there to see it."""
+        with self._store.locked(LONGEST_REFRESH) as entry:
+            self._note_lost(entry.load())
+
+    def _log_in(self) -> bool:
+        """Whether the grant that was there was lost."""
+        with self._store.locked(LONGEST_REFRESH) as entry:
+            lost = self._note_lost(entry.load())
+            entry.save(self._aries.issue_token())
+            self._last = time.time()
+        return lost
+
+    def _note_lost(self, stored: Token | None) -> bool:
+        """Under the lock, where no refresh is under way."""
+        if stored is None or stored.refresh_token is None:
+            return False
+        issued = self._aries._grants._refresh.get(stored.refresh_token)
+        if issued is not None and not issued.ended:
+            return False
+        self._record.lost.append((self.name, fingerprint(stored.refresh_token)))
+        return True
 
 
 class Soak:
@@ -227,12 +277,13 @@ class Soak:
         self.seconds = seconds
         self.pace = pace
         self.chance = random.Random(seed)
-        self.path = folder / "store" / "t.json"
+        self.folder = folder
         self.record = Record()
         self.token_requests = 0
         self.reused = 0
+        # uvicorn is no dependency of the tests in their default tier.
+        self.kinds = [kind for kind in PACES if kind != "uvicorn" or importlib.util.find_spec("uvicorn")]
         self._lock = threading.Lock()
-        self._last_login = 0.0
 
     def run(self) -> Record:
         with AriesSandbox(access_token_lifetime=LIFETIME) as self.aries, Relay(
@@ -240,80 +291,88 @@ class Soak:
         ) as self.relay:
             # A spent token sent again is counted; were it to end the grant, every lost answer would cost all tokens.
             self.aries.rules.reuse_revokes = False
-            self.log_in()
-            self.workers = [self.process("worker") for _ in range(PROCESSES)]
+            self.logins = [
+                Login(name, self.aries, self.folder / name / "t.json", self.record) for name in (SHARED, "jobs alone")
+            ]
+            for login in self.logins:
+                login.log_in()
+            self.workers = [self.worker() for _ in range(PROCESSES)]
+            started = [*self.workers, *(self.runner(kind) for kind in self.kinds)]
             readers = [
-                threading.Thread(target=self.read, args=(number, worker)) for number, worker in enumerate(self.workers)
+                threading.Thread(target=self.read, args=(number, process)) for number, process in enumerate(started)
             ]
             for reader in readers:
                 reader.start()
             self.fault_for(min(CALM, self.seconds / 4), until=self.seconds - min(CALM, self.seconds / 4))
             time.sleep(min(CALM, self.seconds / 4))
-            for worker in self.workers:
-                assert worker.stdin is not None
-                worker.stdin.close()
+            for process in started:
+                assert process.stdin is not None
+                process.stdin.close()
             for reader in readers:
                 reader.join(90)
-            for worker in self.workers:
+            for process in started:
                 try:
-                    worker.wait(30)
+                    process.wait(30)
                 except subprocess.TimeoutExpired:
                     self.record.violations.append("a worker did not end")
-                    worker.kill()
-                    worker.wait()
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            for login in self.logins:
+                login.look()
             self.tally()
         self.judge()
         return self.record
 
-    def process(self, role: str) -> subprocess.Popen[str]:
+    @property
+    def told(self) -> dict[str, Any]:
+        """The parameters that all have, but for the store."""
         aries = self.aries
+        return {
+            "client_id": aries.client_id,
+            "client_secret": aries.client_secret,
+            "redirect_uri": aries.redirect_uri,
+            "token_url": aries.token_url.replace(aries.url, f"http://127.0.0.1:{self.relay.port}"),
+        }
+
+    def worker(self, role: str = "worker") -> subprocess.Popen[str]:
+        told = [f"--{name.replace('_', '-')}={value}" for name, value in self.told.items()]
+        place = ["--store", str(self.logins[0].path), "--api", self.aries.api_url]
+        return self.start("tests.chaos.soak", "--role", role, "--pace", str(self.pace), *place, *told)
+
+    def runner(self, kind: str) -> subprocess.Popen[str]:
+        url = f"{self.aries.api_url}/v1/users/me"
+        told = {"url": url, "auth": {**self.told, "api_origins": [self.aries.api_url]}}
+        return self.start("tests.chaos.runners", kind, json.dumps(told), *(str(login.path) for login in self.logins))
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.chaos.soak", "--role", role, "--pace", str(self.pace)),
-                *("--store", str(self.path), "--api", aries.api_url, "--client-id", aries.client_id),
-                *("--token-url", aries.token_url.replace(aries.url, f"http://127.0.0.1:{self.relay.port}")),
-                *(f"--client-secret={aries.client_secret}", "--redirect-uri", aries.redirect_uri),
-            ],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            start_new_session=True,
         )
 
-    def log_in(self) -> None:
-        """A person does; workers that know the old token must find the new one."""
-        FileTokenStore(self.path).save(self.aries.issue_token())
-        self._last_login = time.time()
-
-    def read(self, number: int, worker: subprocess.Popen[str]) -> None:
-        assert worker.stdout is not None
+    def read(self, number: int, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
         record = self.record
-        for line in worker.stdout:
+        for line in process.stdout:
             said = json.loads(line)
-            with self._lock:
-                if "failure" in said:
-                    failure = Failure(**said)
-                    record.failures.append(failure)
-                    if failure.failure == LoginRequired.__name__ and failure.begun > self._last_login:
-                        self.log_in_again(failure)
-                elif "counts" in said:
-                    record.counts.update(said["counts"])
-                else:
-                    record.samples.setdefault(number, []).append(said)
-        worker.stdout.close()
-
-    def log_in_again(self, failure: Failure) -> None:
-        record = self.record
-        stored = FileTokenStore(self.path).load()
-        assert stored is not None
-        entry = self.aries._grants._refresh.get(stored.refresh_token or "")
-        if entry is not None and not entry.ended:
-            record.violations.append(f"LoginRequired, but the stored refresh token is good: {failure}")
-        if record.may_cost <= 0:
-            record.violations.append(f"a grant was lost, and no fault explains it: {failure}")
-        record.may_cost = 0
-        record.logins += 1
-        self.log_in()
+            if "failure" in said:
+                failure = Failure(**said)
+                record.failures.append(failure)
+                if failure.failure == LoginRequired.__name__:
+                    (login,) = (login for login in self.logins if str(login.path) == failure.store)
+                    login.log_in_again(failure)
+            elif "counts" in said:
+                with self._lock:
+                    record.counts.setdefault(said["kind"], Counter()).update(said["counts"])
+            elif "broken" in said:
+                record.violations.append(said["broken"])
+            else:
+                record.samples.setdefault(number, []).append(said)
+        process.stdout.close()
 
     # Faults
 
@@ -334,9 +393,16 @@ class Soak:
 
     def tally(self) -> None:
         """Count, and forget the records, which would grow for an hour."""
-        self.token_requests += len(self.aries.token_requests)
+        journal = self.aries._service.journal
+        with journal._changed:  # none may come between the look and the forgetting
+            requests, journal._token = journal._token, []
+            journal._api.clear()
+        self.token_requests += len(requests)
         self.reused += self.aries.reused_refresh_tokens
-        self.aries.reset_counts()
+        self.aries._grants.reset_counts()
+        for request in requests:
+            if request.status == 200 and request.fingerprint is not None:
+                self.record.rotations.setdefault(request.fingerprint, request)
 
     def while_failing(self, longest: float, **fault: Any) -> None:
         self.aries.fail("token", times=None, **fault)
@@ -359,10 +425,11 @@ class Soak:
         self.while_failing(6, drop="before")
 
     def fault_drop_after(self) -> None:
-        self.record.may_cost += 1
+        begun = time.time()
         self.aries.fail("token", drop="after")
         time.sleep(LIFETIME)
         self.aries.heal()
+        self.record.dropping.append((begun, time.time()))
 
     def fault_hang(self) -> None:
         self.while_failing(8, hang=True)
@@ -375,7 +442,7 @@ class Soak:
 
     def fault_out_of_reach(self) -> None:
         # Connections that break on the way may have carried a rotated token.
-        self.record.may_cost += 1
+        self.record.broke_at.append(time.time())
         self.relay.down()
         time.sleep(self.chance.uniform(0.5, 8.0))
         self.relay.up()
@@ -385,26 +452,25 @@ class Soak:
         self.record.revoked.append(time.time())
 
     def fault_logged_in_again(self) -> None:
-        with self._lock:
-            self.log_in()
+        for login in self.logins:
+            login.log_in()
 
     def fault_killed(self) -> None:
-        process = self.process("outsider")
+        process = self.worker("outsider")
         time.sleep(0.5 + self.chance.uniform(0.0, 0.5))
-        self.record.may_cost += 1
         self.end(process)
 
     def fault_stopped(self) -> None:
-        process = self.process("outsider")
+        process = self.worker("outsider")
         time.sleep(0.5 + self.chance.uniform(0.0, 0.5))
         process.send_signal(signal.SIGSTOP)
         time.sleep(self.chance.uniform(0.5, 4.0))
         process.send_signal(signal.SIGCONT)
         time.sleep(0.2)
-        self.record.may_cost += 1
         self.end(process)
 
     def end(self, process: subprocess.Popen[str]) -> None:
+        self.record.killed_at.append(time.time())
         process.kill()
         process.communicate()
 
@@ -420,10 +486,17 @@ class Soak:
                     continue
             if not any(begun <= failure.ended and failure.begun <= ended for begun, ended in record.trouble):
                 record.violations.append(f"a call failed with no fault near: {failure}")
+        for name, spent in record.lost:
+            cause = record.cause(name, spent)
+            record.losses[cause or "unexplained"] += 1
+            if cause is None:
+                request = record.rotations.get(spent)
+                record.violations.append(f"a grant was lost ({name}), and no fault explains it: {request}")
         for number, samples in record.samples.items():
             self.judge_growth(number, samples)
-        if not record.counts["ok"]:
-            record.violations.append("nobody called")
+        for kind in ("worker", *self.kinds):
+            if not record.counts.get(kind, Counter())["ok"]:
+                record.violations.append(f"no call succeeded: {kind}")
 
     def judge_growth(self, number: int, samples: list[dict[str, float]]) -> None:
         for name, slack in (("threads", 1.0), ("descriptors", 1.0), ("resident", 4e6)):
@@ -454,14 +527,16 @@ def summary(soak: Soak, seed: int) -> str:
             spans.append(f"{before / scale:.1f} → {after / scale:.1f} (peak {peak / scale:.0f})")
         return ", ".join(spans)
 
-    kinds = Counter(failure.failure for failure in record.failures)
+    kinds = Counter(f"{failure.kind}: {failure.failure}" for failure in record.failures)
     lines = [
         f"soak of {soak.seconds:g} s, seed {seed}, tokens of {LIFETIME:g} s",
         f"{PROCESSES} processes of {THREADS} threads, {TASKS} asyncio tasks and {TRIO_TASKS} trio tasks",
-        f"calls: {dict(record.counts)}",
+        *(f"calls, {kind}: {dict(counts)}" for kind, counts in sorted(record.counts.items())),
+        *(f"not installed, so not among them: {kind}" for kind in PACES if kind not in soak.kinds),
         f"failed with no living token: {dict(kinds)}",
         f"token requests: {soak.token_requests}",
-        f"spent refresh tokens sent again: {soak.reused}; logins after a lost grant: {record.logins}",
+        f"spent refresh tokens sent again: {soak.reused}",
+        f"grants lost: {len(record.lost)} {dict(record.losses)}",
         f"faults: {dict(sorted(record.faults.items()))}",
         "medians of the second and the last quarter, by process:",
         f"threads: {span('threads')}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import pickle
@@ -107,6 +108,25 @@ def test_a_hook_that_raises_for_a_401_is_warned_of_once(
         for _ in range(2):
             with pytest.raises(httpx.HTTPStatusError):
                 client.get(url)
+    [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "event hook raised for a 401" in record.getMessage()
+
+
+def test_an_async_hook_that_raises_for_a_401_is_warned_of_once(
+    auth: AriesAuth, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    resend._warn_of_hook_once.cache_clear()
+
+    async def raise_for_status(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    async def call_twice() -> None:
+        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status]}) as client:
+            for _ in range(2):
+                with pytest.raises(httpx.HTTPStatusError):
+                    await client.get(url)
+
+    asyncio.run(call_twice())
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "event hook raised for a 401" in record.getMessage()
 

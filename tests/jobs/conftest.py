@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -60,15 +61,17 @@ def needs(*names: str) -> pytest.MarkDecorator:
 
 
 class Job:
-    """One job with a grant of its own, whose access token is inside its margin."""
+    """One job with a grant of its own, whose access token is inside its margin, or so many seconds old."""
 
-    def __init__(self, aries: AriesSandbox, folder: Path, delay: float, kind: str, **auth: Any) -> None:
+    def __init__(
+        self, aries: AriesSandbox, folder: Path, delay: float, kind: str, age: float = IN_MARGIN, **auth: Any
+    ) -> None:
         self.aries = aries
         self.kind = kind
         self.delay = delay
         self.store = folder / "token.json"
         self.done = folder / "done.json"
-        self.first = aries.issue_token(age=IN_MARGIN)
+        self.first = aries.issue_token(age=age)
         FileTokenStore(self.store).save(self.first)
         self.given: dict[str, Any] = {
             "client_id": aries.client_id,
@@ -172,12 +175,21 @@ class Jobs:
         lost = [job for job in self._made if job.lost]
         reused = sum(aries.reused_refresh_tokens for aries in self._sandboxes.values())
         count = len(self._made)
-        print(f"\n{len(lost)} of {count} grants lost, {len(saved)} of {count} saved by the job itself")
+        print(f"\n{len(lost)} of {count} grants lost, {len(saved)} of {count} saved by the job itself{self._costs()}")
         assert not failed, f"{len(failed)} of {count} jobs failed: {failed}"
         assert not lost, f"{len(lost)} of {count} grants lost: {lost}"
         assert not reused
         assert len(idle) <= (count - 1 if in_order else 0), f"{len(idle)} of {count} jobs started no refresh: {idle}"
         assert len(saved) == count - len(idle)
+
+    def _costs(self) -> str:
+        """What the calls took, by the delay of the token endpoint."""
+        took: dict[float, list[float]] = {}
+        for job in self._made:
+            if job.done.exists():
+                took.setdefault(job.delay, []).append(1000 * job.note["took"])
+        medians = (f"{1000 * delay:g} ms: {statistics.median(each):.0f}" for delay, each in took.items())
+        return f"; medians of the calls in ms, by delay: {', '.join(medians)}" if took else ""
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:

@@ -75,3 +75,14 @@ def test_nothing_is_lost_when_a_pool_ends_right_after_its_call(
     for program in programs:
         assert program.wait(300.0) == 0, program.said
     jobs.judge()
+
+
+def test_nothing_is_lost_in_the_last_seconds_of_a_token(jobs: Jobs, start: Start) -> None:
+    """The call does not wait for a refresh beyond them: it goes out with the token that still lives."""
+    left, slower = 6.0, 9.0
+    made = jobs.make(8, DELAYS[0], age=3600.0 - left)
+    made[0].aries.heal()
+    made[0].aries.fail(delay=slower, times=None)
+    program = start.program("processes", "fork", "fork", environment=jobs.environment(made))
+    assert program.wait() == 0, program.said
+    jobs.judge()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Jobs, Start, needs, repeated
+from .conftest import Job, Jobs, Process, Start, needs, repeated
 
 CELERY = [sys.executable, "-m", "celery", "-A", "tests.jobs.programs.celery_app", "worker", "--loglevel=warning"]
 
@@ -59,4 +59,35 @@ def test_nothing_is_lost_in_an_rq_job(jobs: Jobs, start: Start, redis: str, runs
     workers = [start(command, environment) for _ in range(2)]
     for worker in workers:
         assert worker.wait(300.0) == 0, worker.said
+    jobs.judge()
+
+
+def stop_in_the_middle_of_the_calls(worker: Process, made: list[Job]) -> None:
+    """SIGTERM to the worker alone while its children wait for the token endpoint, as with `KillMode=mixed`."""
+    made[0].aries.wait_for_requests(len(made), timeout=60.0)
+    worker.signal(signal.SIGTERM)
+    worker.wait()
+
+
+@needs("celery", "redis")
+def test_nothing_is_lost_when_a_celery_worker_gets_sigterm_in_the_middle_of_its_tasks(
+    jobs: Jobs, start: Start, redis: str
+) -> None:
+    made = jobs.make(4, 1.0)
+    environment = jobs.environment(made, BROKER=redis, CELERY_TASK_DEFAULT_QUEUE=f"jobs-{os.urandom(4).hex()}")
+    start.program("send", "celery", environment=environment).wait()
+    worker = start([*CELERY, "--pool=prefork", "--concurrency=4", "--without-gossip", "--without-mingle"], environment)
+    stop_in_the_middle_of_the_calls(worker, made)
+    jobs.judge()
+
+
+@needs("rq", "redis")
+def test_nothing_is_lost_when_an_rq_worker_gets_sigterm_in_the_middle_of_its_job(
+    jobs: Jobs, start: Start, redis: str
+) -> None:
+    made, queue = jobs.make(1, 1.0), f"jobs-{os.urandom(4).hex()}"
+    environment = jobs.environment(made, BROKER=redis)
+    start.program("send", "rq", queue, environment=environment).wait()
+    worker = start([sys.executable, "-m", "rq.cli", "worker", "--url", redis, queue], environment)
+    stop_in_the_middle_of_the_calls(worker, made)
     jobs.judge()

@@ -184,7 +184,7 @@ def test_the_cure_that_is_named_works_on_mariadb(mariadb_server: Callable[[], st
     table.store("user:Alice", None).save(ALICE)
     with pytest.raises(StoreError) as caught:
         table.store("user:alice", None).save(BOB)
-    table.run(str(caught.value).split("to the letter: ")[1].rstrip("."))
+    table.run(str(caught.value).split("compare exactly: ")[1].rstrip("."))
     table.store("user:alice", None).save(BOB)
     assert (table.store("user:Alice", None).load(), table.store("user:alice", None).load()) == (ALICE, BOB)
 

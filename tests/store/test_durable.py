@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from aries_auth.store import durable, windows
 from aries_auth.store.temporary import TemporaryFile
 from tests.store.conftest import some_token
 
+if sys.platform != "win32":
+    import fcntl
+
 # A folder that can't be flushed
 
 
@@ -24,13 +27,14 @@ def fail_for_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
 
 
+@pytest.mark.posix("flushes folders")
 def test_a_folder_that_cannot_be_flushed_is_a_warning_since_the_token_is_saved(
     store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -77,11 +81,13 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return asked
 
 
+@pytest.mark.posix("fcntl")
 def test_on_macos_the_drive_itself_is_flushed(macos: list[tuple[str, int]]) -> None:
     durable.sync(3)
     assert macos == [("fcntl", 51)]
 
 
+@pytest.mark.posix("fcntl")
 def test_where_a_filesystem_has_no_such_flush_fsync_is_used(
     macos: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,13 +106,14 @@ def test_where_a_filesystem_has_no_such_flush_fsync_is_used(
 def test_a_reservation_whose_error_is_returned_proves_nothing(
     tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "posix_fallocate", lambda *_arguments: number)
+    monkeypatch.setattr(os, "posix_fallocate", lambda *_arguments: number, raising=False)
     file = TemporaryFile(str(tmp_path / "t.json"), 0o600)
     with pytest.raises(StoreError, match=os.strerror(number)):
         file.create(20_000)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.posix("block counts")
 def test_a_returned_not_supported_has_the_blocks_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "posix_fallocate", lambda *_arguments: errno.EOPNOTSUPP)
     file = TemporaryFile(str(tmp_path / "t.json"), 0o600)
@@ -145,7 +152,8 @@ def test_on_windows_it_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> N
         windows.patiently(HeldOpen(10**6), 0.05)
 
 
-def test_elsewhere_denied_is_denied() -> None:
+def test_elsewhere_denied_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
     held = HeldOpen(1)
     with pytest.raises(PermissionError):
         windows.patiently(held, 2.0)

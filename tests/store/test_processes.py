@@ -84,12 +84,14 @@ def holding(store: FileTokenStore, has_it: Signal, work: Callable[[Any], Any] = 
     return child
 
 
+@pytest.mark.posix("fork")
 def test_eight_processes_that_increment_through_locked_lose_nothing(store: FileTokenStore) -> None:
     children = [Child(lambda: increment(store, 10)) for _ in range(8)]
     assert [child.wait() for child in children] == [0] * 8
     assert count(store) == 80
 
 
+@pytest.mark.posix("fork")
 def test_readers_without_the_lock_see_the_old_or_the_new_token_whole(store: FileTokenStore) -> None:
     store.save(Token("0"))
     writer = Child(lambda: increment(store, 50))
@@ -100,6 +102,7 @@ def test_readers_without_the_lock_see_the_old_or_the_new_token_whole(store: File
     assert writer.wait() == 0
 
 
+@pytest.mark.posix("fork")
 def test_a_lock_that_another_process_holds_is_a_lock_timeout(store: FileTokenStore, signals: Any) -> None:
     child = holding(store, signals())
     start = time.monotonic()
@@ -113,6 +116,7 @@ def test_a_lock_that_another_process_holds_is_a_lock_timeout(store: FileTokenSto
     child.wait()
 
 
+@pytest.mark.posix("fork")
 def test_a_holder_that_is_killed_frees_the_lock_at_once_and_its_reservation_is_cleaned_up(
     store: FileTokenStore, path: Path, signals: Any
 ) -> None:
@@ -129,6 +133,7 @@ def test_a_holder_that_is_killed_frees_the_lock_at_once_and_its_reservation_is_c
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["t.json", "t.json.lock"]
 
 
+@pytest.mark.posix("fork")
 def test_a_holder_that_is_stopped_keeps_the_lock_and_who_waits_gives_up_in_time(
     store: FileTokenStore, signals: Any
 ) -> None:
@@ -144,6 +149,7 @@ def test_a_holder_that_is_stopped_keeps_the_lock_and_who_waits_gives_up_in_time(
         pass
 
 
+@pytest.mark.posix("fork")
 def test_who_waits_gets_the_lock_when_its_holder_is_killed(store: FileTokenStore, signals: Any) -> None:
     child = holding(store, signals())
     killer = threading.Timer(0.05, lambda: child.kill(signal.SIGKILL))
@@ -155,6 +161,7 @@ def test_who_waits_gets_the_lock_when_its_holder_is_killed(store: FileTokenStore
     child.wait()
 
 
+@pytest.mark.posix("fork")
 def test_a_crash_at_any_instant_leaves_the_old_or_the_new_token_whole(store: FileTokenStore) -> None:
     store.save(Token("0"))
     chance = random.Random(4)
@@ -198,6 +205,7 @@ def test_a_child_forked_in_the_block_does_not_release_its_parents_lock_where_it_
     assert store.load() == some_token()
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_in_the_block_does_not_keep_its_parents_lock(store: FileTokenStore, signals: Any) -> None:
     checked = signals()
     with store.locked():
@@ -208,6 +216,7 @@ def test_a_child_forked_in_the_block_does_not_keep_its_parents_lock(store: FileT
     assert child.wait() == 0
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_in_the_block_does_not_keep_the_lock_of_a_parent_that_is_killed(
     store: FileTokenStore, signals: Any
 ) -> None:
@@ -232,6 +241,7 @@ def test_a_child_forked_in_the_block_does_not_keep_the_lock_of_a_parent_that_is_
         end.give()
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_in_the_block_cannot_take_the_entry_for_its_own(store: FileTokenStore) -> None:
     store.save(some_token())
     with store.locked() as entry:
@@ -247,6 +257,7 @@ def test_a_child_forked_in_the_block_cannot_take_the_entry_for_its_own(store: Fi
     assert store.load() == some_token("x")
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_in_the_block_can_wait_for_the_lock_itself(store: FileTokenStore) -> None:
     with store.locked():
         child = Child(lambda: increment(store, 1))
@@ -256,6 +267,7 @@ def test_a_child_forked_in_the_block_can_wait_for_the_lock_itself(store: FileTok
     assert count(store) == 1
 
 
+@pytest.mark.posix("fork")
 def test_a_child_forked_while_a_thread_holds_the_lock_is_not_in_its_way(store: FileTokenStore) -> None:
     held, end = threading.Event(), threading.Event()
 
@@ -277,6 +289,7 @@ def test_a_child_forked_while_a_thread_holds_the_lock_is_not_in_its_way(store: F
 # Other programs
 
 
+@pytest.mark.posix("fork")
 def test_an_outside_filelock_in_another_process_and_ours_exclude_each_other(
     store: FileTokenStore, path: Path, signals: Any
 ) -> None:
