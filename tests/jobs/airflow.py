@@ -14,6 +14,7 @@ def variables(folder: Path, dags: Path) -> dict[str, str]:
         "CORE__DAGS_FOLDER": str(dags),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "CORE__DEFAULT_TASK_RETRY_DELAY": "1",  # a busy machine makes tasks fail before they begin
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "8",
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": "8",
