@@ -46,7 +46,7 @@ def run(send: Callable[[], Attempt], seconds: float, cut_off: Callable[[], bool]
     Args:
         send: makes the attempt.
         seconds: its time.
-        cut_off: ends it from outside, where that can be done.
+        cut_off: ends it from outside, if that can be done.
     """
     if _left_behind.count() >= MOST_LEFT_BEHIND:
         return Attempt(
