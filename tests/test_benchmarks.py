@@ -24,6 +24,7 @@ def _extra() -> None:
         pytest.importorskip(module, reason="needs the extra bench")
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 def test_a_smoke_run_answers_for_every_contender(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.json"

@@ -482,6 +482,7 @@ print(requests.get(sys.argv[2] + "/v1/users/me", auth=auth, timeout=20).status_c
 """
 
 
+@pytest.mark.ci
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_24_hours_of_a_cron_job_every_15_minutes_after_one_login_with_an_empty_environment(tmp_path: Path) -> None:

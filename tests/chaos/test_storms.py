@@ -83,7 +83,7 @@ class Crowds:
         pytest.param([THREADS], 64, id="64 threads"),
         pytest.param([TASKS], 200, id="200 asyncio tasks"),
         pytest.param([TRIO], 50, id="50 trio tasks"),
-        pytest.param(PROCESSES, 48, id="12 processes of 4 threads"),
+        pytest.param(PROCESSES, 48, id="12 processes of 4 threads", marks=pytest.mark.ci),
         pytest.param([THREADS, TASKS, TRIO, *PROCESSES], 362, id="all of them at once", marks=pytest.mark.ci),
     ],
 )

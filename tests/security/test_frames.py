@@ -255,6 +255,7 @@ class TestPrinters:
         assert "value" in printed.getvalue()
         assert TOKEN[:10] not in printed.getvalue()
 
+    @pytest.mark.ci
     def test_pytest_hides_it_with_showlocals(self, tmp_path: Path) -> None:
         (tmp_path / "test_it.py").write_text(
             textwrap.dedent(

@@ -94,6 +94,7 @@ def test_a_proxy_never_sees_a_token_request_to_this_machine(
     assert eavesdropper.heard == []
 
 
+@pytest.mark.ci
 def test_an_endpoint_that_drips_for_ever_leaves_no_thread_and_no_descriptor(
     aries: AriesSandbox, stored: Stored, program: Program
 ) -> None:
