@@ -17,6 +17,14 @@ HERE = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
 USERS_EXTRAS = "sql,encryption,keyring"
 ALL_EXTRAS = f"test,{USERS_EXTRAS}"
+NIQUESTS_TESTS = [
+    "tests/auth",
+    "tests/integrations",
+    "tests/test_deadline.py",
+    "tests/test_docs_recipes.py",
+    "tests/test_transport.py",
+    "tests/test_typing.py",
+]
 UNIT_TESTS = ["tests/test_token.py", "tests/test_policy.py", "tests/store"]
 
 nox.needs_version = ">=2025.2.9"
@@ -120,6 +128,29 @@ def nightly(session: nox.Session) -> None:
     session.install(*_groups("ecosystem", "web", "jobs", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
     session.env["HYPOTHESIS_PROFILE"] = "nightly"
     session.run("pytest", "-m", "nightly", *session.posargs)
+
+
+@nox.session(python="3.13")
+def nightly_ecosystem(session: nox.Session) -> None:
+    """What the nightly tier adds of other programs: dlt, taps, proxies, frozen programs. Nuitka needs patchelf."""
+    session.install(*_groups("ecosystem", "nightly"), f".[{ALL_EXTRAS}]")
+    session.run("pytest", "-n", "0", "-m", "", "tests/integrations", "tests/test_docs_recipes.py", *session.posargs)
+
+
+@nox.session(python="3.13")
+def nightly_niquests(session: nox.Session) -> None:
+    """All that sends, with niquests, and so with urllib3-future in the place of urllib3; the newest and the lowest."""
+    session.install(*_groups("niquests", "types"), "aiohttp>=3.12", f".[{ALL_EXTRAS}]")
+    session.run("pytest", "-n", "0", "-m", "not nightly", *NIQUESTS_TESTS, *session.posargs)
+    session.install("niquests==3.14.*")
+    session.run("pytest", "-n", "0", "tests/integrations/test_niquests.py", *session.posargs)
+
+
+@nox.session(python="3.12")
+def nightly_airflow(session: nox.Session) -> None:
+    """The hook of docs/airflow.md and a task of three calls, in a real Airflow 3 with an environment of its own."""
+    session.install("apache-airflow>=3", f".[{ALL_EXTRAS}]")
+    session.run("pytest", "-n", "0", "-m", "", "tests/jobs", "-k", "airflow", *session.posargs)
 
 
 @nox.session(python=["3.8", "3.10", "3.13"])

@@ -157,3 +157,22 @@ def test_every_public_symbol_has_a_known_type(tmp_path: Path) -> None:
     unknown = [symbol["name"] for symbol in found["symbols"] if symbol["isExported"] and not symbol["isTypeKnown"]]
     assert (found["completenessScore"], unknown) == (1, [])
     assert found["exportedSymbolCounts"]["withKnownType"] > 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_the_types_say_is_there_at_run_time(tmp_path: Path) -> None:
+    """The public names are loaded when they are used, and some bases depend on what is installed."""
+    needs("mypy")
+    allowed = ("--allowlist", str(CONSUMERS / "stubtest.txt"), "--ignore-unused-allowlist")
+    paths = {"PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "aries_auth", *allowed],
+        cwd=tmp_path,
+        env={**os.environ, **paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

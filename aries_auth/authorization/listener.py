@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from aries_auth.authorization import pages
 from aries_auth.authorization.callback_request import Authority, Request, parse_head
+from aries_auth.authorization.field import FieldPaste
 from aries_auth.authorization.pages import Page
 from aries_auth.authorization.pasting import TerminalPaste, read_pieces
 from aries_auth.authorization.sockets import open_sockets
@@ -104,7 +105,7 @@ class Listener:
         *,
         timeout: float,
         on_wait: Callable[[float], object] | None = None,
-        typed: TerminalPaste | None = None,
+        typed: TerminalPaste | FieldPaste | None = None,
     ) -> Secret:
         """The whole address of the first callback with this state. Its browser waits until `conclude`.
 
@@ -118,14 +119,16 @@ class Listener:
             AuthorizationError: none came in time.
         """
         self._state = state
-        watched = None if typed is None else self._watch(typed)
+        watched = self._watch(typed) if isinstance(typed, TerminalPaste) else None
         try:
             return self._wait(timeout, on_wait, typed)
         finally:
             if watched is not None:
                 self._forget(watched)
 
-    def _wait(self, timeout: float, on_wait: Callable[[float], object] | None, typed: TerminalPaste | None) -> Secret:
+    def _wait(
+        self, timeout: float, on_wait: Callable[[float], object] | None, typed: TerminalPaste | FieldPaste | None
+    ) -> Secret:
         ends_at = monotonic() + timeout
         tell_at = 0.0
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,9 @@ import requests
 from aries_auth import settings
 from aries_auth.auth import AriesAuth
 from aries_auth.authorization import browser, pages, pasting, questions, ssh
+from aries_auth.authorization.field import FieldPaste
 from aries_auth.authorization.flow import AuthorizationCodeFlow
+from aries_auth.authorization.kept import kept_logins
 from aries_auth.authorization.listener import Listener
 from aries_auth.authorization.sockets import loopback_authority
 from aries_auth.authorization.talk import NoAnswer, Talk
@@ -201,12 +204,16 @@ def _approve(
 ) -> None:
     """The person approves in the browser, and the code becomes a token in the store."""
     link, state = flow.authorization_url()
+    if talk.in_notebook:
+        link, state = kept_logins.go_on(link, state)
     authority = None if request.paste else loopback_authority(redirect_uri)
     if authority is None:
         _prove(store, talk)
         _show(link, "the browser", talk, open_browser=request.open_browser and not request.paste)
         talk.say("Then paste the whole address that the browser ended on, also if its page can't be reached:")
-        flow.fetch_token(pasting.ask_for_address(talk, redirect_uri).reveal(), state, store)
+        address = pasting.ask_for_address(talk, redirect_uri)
+        kept_logins.forget(state)
+        flow.fetch_token(address.reveal(), state, store)
         return
     with Listener(redirect_uri, authority) as listener:
         _prove(store, talk)
@@ -219,14 +226,16 @@ def _approve(
             if request.on_wait is not None:
                 request.on_wait(seconds)
 
+        wait = partial(listener.wait, state, timeout=request.callback_timeout, on_wait=on_wait, typed=typed)
         try:
-            response = listener.wait(state, timeout=request.callback_timeout, on_wait=on_wait, typed=typed)
+            response = typed.wait(wait) if isinstance(typed, FieldPaste) else wait()
         finally:
             countdown.clear()
+        kept_logins.forget(state)
         _finish(listener, partial(flow.fetch_token, state=state, store=store), response)
 
 
-def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.TerminalPaste | None:
+def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.TerminalPaste | FieldPaste | None:
     talk.say(f"Waiting for it to come back to {redirect_uri} ({timeout:g} s at most).")
     forward = ssh.forward_command(redirect_uri)
     if forward is not None:
@@ -240,6 +249,12 @@ def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.Term
             "page can't be reached."
         )
         return pasting.TerminalPaste(talk, redirect_uri)
+    if talk.in_notebook and threading.current_thread() is threading.main_thread():
+        talk.say(
+            "If your browser runs on another computer, paste into the field the whole address that it ended on, also "
+            "if its page can't be reached. If you stop the cell, run it again: the link stays good."
+        )
+        return FieldPaste(talk, redirect_uri)
     how = "--paste" if talk.in_command else "paste=True"
     talk.say(f"If your browser runs on another computer, stop this and use {how}.")
     return None

@@ -28,6 +28,7 @@ class Kernel:
         from jupyter_client.manager import KernelManager
 
         self._streams: dict[str, set[str]] = {}
+        self._last = ""
         self.token_file = folder / "token.json"
         told = {
             "ARIES_TOKEN_FILE": str(self.token_file),
@@ -44,7 +45,8 @@ class Kernel:
 
     def execute(self, code: str, *, allow_stdin: bool = True) -> str:
         # stop_on_error would have the kernel drop a cell that comes right after one that failed.
-        return str(self._client.execute(code, allow_stdin=allow_stdin, stop_on_error=False))
+        self._last = str(self._client.execute(code, allow_stdin=allow_stdin, stop_on_error=False))
+        return self._last
 
     def reply(self, request: str, timeout: float = 15.0) -> dict[str, Any]:
         """The outcome of a cell."""
@@ -86,8 +88,11 @@ class Kernel:
         return self.output(request)
 
     def asked(self) -> str:
-        """The question of a field that the cell shows."""
-        return str(self._client.get_stdin_msg(timeout=15)["content"]["prompt"])
+        """The question of a field that the last cell shows; those of earlier ones may have gone unanswered."""
+        while True:
+            message = self._client.get_stdin_msg(timeout=15)
+            if message["parent_header"].get("msg_id") == self._last:
+                return str(message["content"]["prompt"])
 
     def answer(self, text: str) -> None:
         self._client.input(text)
@@ -168,6 +173,82 @@ def test_a_login_after_an_interrupt_has_the_same_port_again(kernel: Kernel, sand
         kernel.interrupt()
         assert kernel.reply(cell)["ename"] == "KeyboardInterrupt"
     cell = kernel.execute(LOGIN.format(more=""))
+    link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
+    assert sandbox.browser(link).status == 200
+    assert kernel.reply(cell)["status"] == "ok"
+
+
+# A kernel on another computer than the browser
+
+
+def test_a_field_takes_the_address_while_it_listens(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    """The browser can't reach the kernel; its person pastes the address that it ended on."""
+    cell = kernel.execute(LOGIN.format(more=""))
+    shown = kernel.output(cell, until=r"Waiting for the browser")
+    assert "ended on" in kernel.asked()
+    assert listens(sandbox)
+    kernel.answer("not an address")
+    kernel.asked()
+    callback = sandbox.approve(link_in(shown, sandbox))
+    kernel.answer(f" '{callback}'\n")
+    assert kernel.reply(cell)["status"] == "ok"
+    assert callback not in kernel.output(cell)
+    assert kernel.token_file.exists()
+    assert not listens(sandbox)
+
+
+def test_the_field_ends_with_the_login_and_nothing_after_it_is_interrupted(
+    kernel: Kernel, sandbox: AriesSandbox
+) -> None:
+    cell = kernel.execute(LOGIN.format(more="") + "; import time; time.sleep(0.5); print('went on')")
+    link = link_in(kernel.output(cell, until=r"Waiting for the browser"), sandbox)
+    kernel.asked()
+    assert sandbox.browser(link).status == 200
+    assert kernel.reply(cell)["status"] == "ok"
+    assert "went on" in kernel.output(cell)
+    assert kernel.run("1 + 1") == "2"
+
+
+def test_after_an_interrupt_the_same_login_goes_on(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    """The person approved while nobody listened: run again, the cell takes the address of the first link."""
+    cell = kernel.execute(LOGIN.format(more=""))
+    link = link_in(kernel.output(cell, until=r"Waiting for the browser"), sandbox)
+    kernel.asked()
+    kernel.interrupt()
+    assert kernel.reply(cell)["ename"] == "KeyboardInterrupt"
+    callback = sandbox.approve(link)
+    cell = kernel.execute(LOGIN.format(more=""))
+    assert link_in(kernel.output(cell, until=r"Waiting for the browser"), sandbox) == link
+    kernel.asked()
+    kernel.answer(callback)
+    assert kernel.reply(cell)["status"] == "ok"
+    assert kernel.token_file.exists()
+
+
+def test_a_state_that_was_used_is_not_offered_again(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    links = []
+    for _ in range(2):
+        cell = kernel.execute(LOGIN.format(more=""))
+        links.append(link_in(kernel.output(cell, until=r"Waiting"), sandbox))
+        assert sandbox.browser(links[-1]).status == 200
+        assert kernel.reply(cell)["status"] == "ok"
+    assert links[0] != links[1]
+
+
+def test_a_login_for_other_scopes_is_another_one(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    links = []
+    for scope in ("user:information", "order:information"):
+        cell = kernel.execute(LOGIN.format(more="").replace("user:information", scope))
+        links.append(link_in(kernel.output(cell, until=r"Waiting"), sandbox))
+        kernel.interrupt()
+        assert kernel.reply(cell)["ename"] == "KeyboardInterrupt"
+    states = [re.search(r"state=([^&\s]+)", link) for link in links]
+    assert None not in states
+    assert len({found.group(1) for found in states if found}) == 2
+
+
+def test_where_nobody_answers_it_listens_all_the_same(kernel: Kernel, sandbox: AriesSandbox) -> None:
+    cell = kernel.execute(LOGIN.format(more=""), allow_stdin=False)
     link = link_in(kernel.output(cell, until=r"Waiting"), sandbox)
     assert sandbox.browser(link).status == 200
     assert kernel.reply(cell)["status"] == "ok"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DELAYS, PROGRAMS, Jobs, Start, free_port, needs
+from . import airflow
+from .conftest import DELAYS, PROGRAMS, Jobs, Start, needs
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 
@@ -27,26 +28,9 @@ def test_nothing_is_lost_when_spark_stops_right_after_its_action(jobs: Jobs, sta
 def test_nothing_is_lost_in_an_airflow_task_of_three_calls(jobs: Jobs, start: Start, tmp_path: Path) -> None:
     """Airflow 3 with its LocalExecutor, all its components as `airflow standalone` starts them."""
     made = jobs.make(20)
-    port = str(free_port())
-    settings = {
-        "CORE__DAGS_FOLDER": str(PROGRAMS / "dags"),
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": "8",
-        "CORE__MAX_ACTIVE_TASKS_PER_DAG": "8",
-        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "API__HOST": "127.0.0.1",
-        "API__PORT": port,
-        "API__BASE_URL": f"http://127.0.0.1:{port}",
-        "API__WORKERS": "1",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-        "LOGGING__BASE_LOG_FOLDER": str(tmp_path / "logs"),
-    }
-    variables = {f"AIRFLOW__{name}": value for name, value in settings.items()}
-    environment = jobs.environment(made, AIRFLOW_HOME=str(tmp_path / "airflow"), **variables)
+    environment = jobs.environment(made, **airflow.variables(tmp_path, PROGRAMS / "dags"))
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    airflow = start([sys.executable, "-m", "airflow", "standalone"], environment)
-    airflow.wait_until(lambda: all(job.done.exists() for job in made), 900.0)
-    airflow.end()
+    running = start([sys.executable, "-m", "airflow", "standalone"], environment)
+    running.wait_until(lambda: all(job.done.exists() for job in made), 900.0)
+    running.end()
     jobs.judge()
