@@ -128,6 +128,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
+fields_of_a_token = frozenset(some_token().to_dict())
 fields = st.sampled_from(["version", "access_token", "refresh_token", "expires_at", "scope", "ciphertext", "unknown"])
 
 
@@ -164,6 +165,17 @@ def test_any_unknown_keys_survive_a_load_and_a_save(unknown: dict[str, Any]) -> 
     again, _ = decode(written(some_token("another"), token.extra), cipher=None)
     assert again is not None
     assert again.extra == {name: value for name, value in unknown.items() if name not in known}
+
+
+@given(st.dictionaries(st.text(max_size=6), json_values, max_size=4))
+@example({"list": [1, {"a": []}], "empty": {}})
+def test_what_is_written_is_pretty_printed_whatever_the_unknown_keys_hold(unknown: dict[str, Any]) -> None:
+    document = {**some_token().to_dict(), **{name: unknown[name] for name in unknown if name not in fields_of_a_token}}
+    try:
+        expected = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    except ValueError:
+        return
+    assert written(some_token(), unknown).decode() == expected
 
 
 # Encrypted
