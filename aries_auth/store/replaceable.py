@@ -12,6 +12,7 @@ from aries_auth.store.path import effective_user
 from aries_auth.store.private import allowed_mode
 
 _DESCRIPTORS, _MOUNTS = "/proc/self/fdinfo", "/proc/self/mountinfo"
+_NAME_ALONE = sum(getattr(os, name, 0) for name in ("O_PATH", "O_NOFOLLOW", "O_CLOEXEC"))
 _GET_FLAGS = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601  # FS_IOC_GETFLAGS of linux/fs.h
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _CURE = (
@@ -79,7 +80,7 @@ def _mount_of(path: str) -> bytes:
     if not sys.platform.startswith("linux"):
         return b""
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, _NAME_ALONE)
         try:
             with open(f"{_DESCRIPTORS}/{descriptor}", "rb", buffering=0) as lines:
                 _, _, rest = lines.read(1024).partition(b"\nmnt_id:")

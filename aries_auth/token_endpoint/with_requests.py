@@ -19,6 +19,8 @@ from aries_auth.token_endpoint.network import settings_of
 from aries_auth.token_endpoint.protocol import TokenRequest
 from aries_auth.token_endpoint.twin import can_have_twin, twin
 
+_CONNECTION: Any = connection.HTTPConnection  # of whichever urllib3 is there
+_READS_BY_HTTP_CLIENT: bool = issubclass(_CONNECTION, HTTPConnection)
 _POOL_GETTERS = ("get_connection_with_tls_context", "get_connection")
 
 
@@ -59,7 +61,7 @@ def send(
 
 def ends_in_time(module: Any, client: Any, url: str) -> bool:
     """Whether the reads of this session can be given a deadline: those of http.client, which urllib3 stands on."""
-    if module.__name__ != "requests" or not issubclass(connection.HTTPConnection, HTTPConnection):
+    if module.__name__ != "requests" or not _READS_BY_HTTP_CLIENT:
         return False  # urllib3-future reads by itself, and puts itself in urllib3's place
     if client is None:
         return True
