@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ STARTS_PROGRAMS = {"program", "zygote", "command"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if sys.implementation.name == "pypy":
+        # It collects some time later: what a test left to the collector would fail another one.
+        config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
     if _names_tests(config) and not _names_a_tier(config):
         config.option.markexpr = "not nightly"  # who names a file wants its tests, CI's too
 

@@ -66,7 +66,8 @@ def ask_for_address(talk: Talk, redirect_uri: str) -> Secret:
 
 
 def _read_line() -> Secret | None:
-    with suppress(EOFError, OSError, RuntimeError, ValueError):  # no terminal, a notebook without input, no text
+    # No terminal, a notebook without input, no text; PyPy's AttributeError where there is no standard input at all.
+    with suppress(AttributeError, EOFError, OSError, RuntimeError, ValueError):
         return Secret(input())
     return None
 
