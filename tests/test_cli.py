@@ -42,7 +42,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
 def test_every_help_has_examples(command: Command, name: str, flag: str) -> None:
     done = command.call(*name.split(), flag)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"Examples:\n    (aries-auth|curl|export) ", done.stdout)
+    assert re.search(r"Examples:\n    (aries-auth|echo|export) ", done.stdout)
     assert "\b" not in done.stdout
 
 

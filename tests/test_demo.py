@@ -97,9 +97,9 @@ def _refuse_calls(aries: AriesSandbox) -> AriesSandbox:
 
 _real_start = AriesSandbox.start
 _REFRESHING = (
-    "import sys; sys.path.append(sys.argv[1])\n"
+    "import sys; sys.path += sys.argv[2:]\n"
     "import requests\nfrom aries_auth import AriesAuth\nauth = AriesAuth()\nauth.refresh()\n"
-    "print(requests.get(sys.argv[2] + '/v1/users/me', auth=auth).status_code)"
+    "print(requests.get(sys.argv[1] + '/v1/users/me', auth=auth).status_code)"
 )
 
 

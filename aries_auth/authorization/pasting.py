@@ -66,7 +66,7 @@ def ask_for_address(talk: Talk, redirect_uri: str) -> Secret:
 
 
 def _read_line() -> Secret | None:
-    # No terminal, a notebook without input, no text; PyPy's AttributeError where there is no standard input at all.
+    # No terminal, a notebook without input, no text; PyPy's AttributeError without any standard input.
     with suppress(AttributeError, EOFError, OSError, RuntimeError, ValueError):
         return Secret(input())
     return None

@@ -33,8 +33,8 @@ class LockedFile:
 
     def __enter__(self) -> FileEntry:
         place = self._store._place()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        made = make_folder(os.path.dirname(place.path))
-        if made and resolve(place.path).path != place.path:
+        make_folder(os.path.dirname(place.path))
+        if resolve(place.path).path != place.path:
             raise StoreError(
                 f"{place.path} became a symbolic link while its folder was made. Use a folder of your own."
             )

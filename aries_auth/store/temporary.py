@@ -31,14 +31,14 @@ def remove(path: str) -> None:
         patiently(lambda: os.unlink(path), REPLACE_PATIENCE)
 
 
-def make_folder(folder: str) -> bool:
-    """Make a folder and those above it, private, if they are missing; returns whether it was missing.
+def make_folder(folder: str) -> None:
+    """Make a folder and those above it, private, if they are missing.
 
     Raises:
         StoreError: it can't be made.
     """
     if os.path.isdir(folder):
-        return False
+        return
     above = os.path.dirname(folder)
     if above != folder:
         make_folder(above)
@@ -51,7 +51,6 @@ def make_folder(folder: str) -> bool:
             raise StoreError(f"The folder {folder} can't be made: there is a file of that name.") from None
     except OSError as exc:
         raise StoreError(f"The folder {folder} can't be made: {reason(exc)}.") from exc
-    return True
 
 
 class TemporaryFile:

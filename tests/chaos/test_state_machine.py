@@ -112,7 +112,7 @@ class History(RuleBasedStateMachine):
         self.store = FileTokenStore(self.folder / "t.json")
         self.server = Server()
         self.seen = 0
-        modules = ("refresh.source", "refresh.refresher", "refresh.pending_save", "store.waiting")
+        modules = ("refresh.source", "refresh.refresher", "refresh.sending", "refresh.pending_save", "store.waiting")
         self._patches = [mock.patch(f"aries_auth.{module}.monotonic", self.monotonic) for module in modules]
         for patch in self._patches:
             patch.start()
