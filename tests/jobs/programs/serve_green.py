@@ -5,6 +5,7 @@ WHEN is "first" (patched before everything else, as the libraries ask for) or "l
 
 from __future__ import annotations
 
+import os
 import sys
 
 library, when, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -16,6 +17,8 @@ def patch() -> None:
 
         monkey.patch_all()
     else:
+        # Its DNS imports dnspython, which imports httpcore2 and trio where they are, and trio has no green sockets.
+        os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
         import eventlet
 
         eventlet.monkey_patch()
