@@ -23,9 +23,10 @@ from typing import Any, Callable, Iterator
 import httpx
 import pytest
 import requests
-import trustme
 
 from aries_auth import AriesAuth, FileTokenStore, Token
+
+trustme = pytest.importorskip("trustme", reason="needs cryptography")
 
 TOKEN = "eyJhbGciOiJub25lIn0." + "c2VjcmV0" * 20
 SECRETS = (TOKEN, TOKEN[:30], "refresh-token-secret", "client-secret-secret")
