@@ -32,7 +32,7 @@ class FieldPaste:
         redirect_uri: what a callback begins with.
     """
 
-    descriptor = None  # nothing to select on, unlike a terminal
+    descriptor: int | None = None  # nothing to select on, unlike a terminal
 
     def __init__(self, talk: Talk, redirect_uri: str) -> None:
         self._talk = talk
