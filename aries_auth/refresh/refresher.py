@@ -6,7 +6,7 @@ import copy
 import os
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from aries_auth.errors import (
     AriesAuthError,
@@ -25,15 +25,14 @@ from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.process import FIRST_PROCESS
 from aries_auth.refresh.request import Reason, RefreshRequest
+from aries_auth.refresh.sending import Reply, send_refresh_token
 from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
 from aries_auth.token import Token, is_alive
-
-if TYPE_CHECKING:
-    from aries_auth.refresh.sending import Reply
-    from aries_auth.token_endpoint.protocol import Credentials
+from aries_auth.token_endpoint.attempt import drop_inherited_connections
+from aries_auth.token_endpoint.protocol import Credentials
 
 
 class Result(NamedTuple):
@@ -195,8 +194,6 @@ class Refresher:
         credentials: Credentials,
     ) -> Result:
         """Send the refresh token of `spent`, and save what comes. What goes wrong from here on is returned."""
-        from aries_auth.refresh.sending import send_refresh_token  # noqa: PLC0415 - most programs' first call needs none
-
         self._own_client()
         reply = send_refresh_token(request, flight, self._grant, spent, credentials)
         if reply.token is None:
@@ -224,7 +221,5 @@ class Refresher:
 
     def _own_client(self) -> None:
         if self._client_owner != os.getpid():
-            from aries_auth.token_endpoint.attempt import drop_inherited_connections  # noqa: PLC0415 - as above
-
             self._client_owner = os.getpid()
             drop_inherited_connections(self._grant.token_client)

@@ -1,4 +1,4 @@
-"""Sends a refresh token to its token endpoint. Loaded when one is sent, which most programs' first call does not."""
+"""Sends the refresh token of a grant to its token endpoint. What it brings comes back as one value."""
 
 from __future__ import annotations
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aries_auth.errors import ConfigurationError, StoreError
-from aries_auth.store.document import Accept, Cipher, decode
+from aries_auth.errors import ConfigurationError
+from aries_auth.store.document import Accept, Cipher
+from aries_auth.store.locked_file import LockedFile
 from aries_auth.store.path import Place, absolute, resolve
-from aries_auth.store.private import read_private
 from aries_auth.store.profile import check_case, check_profile, profile_path
 from aries_auth.store.protocol import LOCK_TIMEOUT
-from aries_auth.terminal import quoted
+from aries_auth.store.reading import load_token
 from aries_auth.token import Token
-
-if TYPE_CHECKING:
-    from aries_auth.store.locked_file import LockedFile
 
 
 class FileTokenStore:
@@ -136,8 +133,6 @@ class FileTokenStore:
             LockTimeout: somebody else held the lock all that time.
             StoreError: the folder or the lock file can't be made or used.
         """
-        from aries_auth.store.locked_file import LockedFile  # noqa: PLC0415 - it imports this module, and few lock
-
         return LockedFile(self, self.lock_timeout if timeout is None else timeout)
 
     def _place(self) -> Place:
@@ -153,26 +148,3 @@ class FileTokenStore:
         if self._profile is not None:
             return f"FileTokenStore.for_profile({self._profile!r})"
         return f"FileTokenStore({self._given if self._path is None else self._path!r})"
-
-
-def load_token(target: str, store: FileTokenStore) -> Token | None:
-    """The token in a file, by the rules of a store. Raises StoreError."""
-    token, fault = read_token(target, store)
-    if fault:
-        raise StoreError(f"The token file {target} can't be used: {fault}. It was left as it is.{_cure(target, fault)}")
-    return token
-
-
-def _cure(target: str, fault: str) -> str:
-    """How to start over from a damaged file; what else is wrong with one has its own cure in the text."""
-    if any(word in fault for word in ("chmod", "chown", "key", "cipher")):
-        return ""
-    argument = quoted(target)
-    options = "" if argument is None else f" --store {argument}"
-    return f" To start over, run: aries-auth logout{options} and log in again."
-
-
-def read_token(target: str, store: FileTokenStore) -> tuple[Token | None, str]:
-    """The token in a file, or None if there is none, and what keeps it from being read."""
-    raw, fault = read_private(target, store.mode)
-    return (None, fault) if raw is None else decode(raw, cipher=store.cipher, accept=store.accept)

@@ -1,4 +1,4 @@
-"""The file of a `FileTokenStore` under its lock. Loaded when a lock is taken, which a look at the store does not do."""
+"""The file of a `FileTokenStore` while its lock is held: what is read, reserved, saved and removed there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Mapping
 from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
 from aries_auth.store.durable import sync_folder
-from aries_auth.store.file import load_token, read_token
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
 from aries_auth.store.path import Place, reason, resolve
+from aries_auth.store.reading import load_token, read_token
 from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
 from aries_auth.token import Token
 
