@@ -5,6 +5,7 @@ RFC 6749 (OAuth 2.0), as Aries documents its own endpoints.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Iterable, Mapping, NamedTuple, Sequence
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -40,15 +41,13 @@ class Credentials(NamedTuple):
         return client_id in (None, self.client_id) and redirect_uri in (None, self.redirect_uri)
 
 
-class TokenRequest(NamedTuple):
+@dataclass(frozen=True)
+class TokenRequest:
     """One token request: its JSON body, which is not shown, and the secrets to mask in what comes back."""
 
     url: str
     grant_type: str
-    body: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return f"TokenRequest(url={self.url!r}, grant_type={self.grant_type!r})"
+    body: Mapping[str, str] = field(repr=False)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -63,15 +62,13 @@ class TokenRequest(NamedTuple):
         return is_loopback(urlsplit(self.url).hostname)
 
 
-class Answer(NamedTuple):
-    """The HTTP answer to a token request, read whole; what is in it is not shown."""
+@dataclass(frozen=True)
+class Answer:
+    """The HTTP answer to a token request, read whole."""
 
     status_code: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Answer(status_code={self.status_code!r})"
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 def authorization_url(
