@@ -171,3 +171,18 @@ def test_airflow(page: Page, jobs: Jobs) -> None:
     check = f"import runpy; dag = runpy.run_path({str(path)!r})['report']; import sys; sys.exit(0 if dag else 1)"
     program = page.run(PYTHON, "-c", check, **told)
     assert program.wait(120.0) == 0, program.said
+
+
+@pytest.mark.nightly
+@needs("dagster")
+def test_dagster(page: Page, jobs: Jobs) -> None:
+    """Each step in a child, as `dagster job execute` and its daemon run a job."""
+    path = page.write("from dagster import job, op")
+    home = page.folder / "home"
+    home.mkdir()
+    command = ["dagster", "job", "execute", "-f", str(path), "-j", "daily"]
+    program = page.run(PYTHON, "-m", *command, DAGSTER_HOME=str(home), DAGSTER_DISABLE_TELEMETRY="1")
+    assert program.wait(300.0) == 0, program.said
+    assert "RUN_SUCCESS" in program.said
+    assert page.calls == 1
+    jobs.judge(noted=False)
