@@ -125,7 +125,7 @@ def tests_ci(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def nightly(session: nox.Session) -> None:
     """The nightly tier: soak, every line interrupted, MariaDB, PySpark, Airflow. For hours."""
-    session.install(*_groups("ecosystem", "web", "jobs", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
+    session.install(*_groups("ecosystem", "web", "jobs", "runners", "bench", "docs"), f".[{ALL_EXTRAS}]", "PyMySQL")
     session.env["HYPOTHESIS_PROFILE"] = "nightly"
     session.run("pytest", "-m", "nightly", *session.posargs)
 
