@@ -88,11 +88,7 @@ class TokenSource:
         self._own_process()
         self._pending.save_again_if_due()
         at = monotonic()
-        cached = self._memory.cached
-        if cached is None:
-            cached = yield from self._first_look(now, at, library)
-            if _was_obtained_since(now, cached.token):
-                return Handout(cached)  # whatever its windows: one that arrives expired starts no second refresh
+        cached = yield from self._first_look(now, at, library)
         use = cached.use(now)
         if use is not Use.NOW and self._grant.background is None and not is_looked_at():
             yield Flight(lambda _: may_end_without_notice()), _LONGEST_LOOK
@@ -124,11 +120,10 @@ class TokenSource:
             library: the library of the call.
         """
         self._own_process()
-        cached = self._memory.cached or (yield from self._first_look(now, monotonic(), library))
+        at = monotonic()
+        cached = yield from self._first_look(now, at, library)
         if Secret(cached.token.access_token) == refused:
-            return (
-                yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, monotonic()), None)
-            )
+            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, at), None))
         if cached.is_alive(now):
             return cached
         return (yield from self.get_settled(now, library))
@@ -165,7 +160,12 @@ class TokenSource:
         return self._pending.start()
 
     def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
-        """Steps to the token in the store, refreshed if it has expired."""
+        """Steps to the token in memory, else to the one in the store, refreshed if it has expired.
+
+        A token that came since `now` has not expired by it, however short its life: it starts no second refresh.
+        """
+        if self._memory.cached is not None:
+            return self._memory.cached
         return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
 
     def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
@@ -248,10 +248,6 @@ class TokenSource:
         """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
-
-
-def _was_obtained_since(now: float, token: Token) -> bool:
-    return token.obtained_at is not None and token.obtained_at >= now
 
 
 def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:
