@@ -92,13 +92,14 @@ class TokenSource:
         use = cached.use(now)
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
-        if use is Use.NOW or (cached.is_alive(now) and at < self._memory.restraints.no_calls_until):
+        alive = cached if cached.is_alive(now) else None
+        if use is Use.NOW or (alive is not None and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
         # One that is not in time for this call must not outlive it any more than a refresh ahead.
-        settles = cached.is_alive(now) and self._waits()
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at, settles)
-        obtained = yield from self._obtain(request, cached)
-        return Handout(obtained, self._unfinished_of(request) if settles else None)
+        one_attempt = alive is not None and self._waits()
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at, one_attempt)
+        obtained = yield from self._obtain(request, alive)
+        return Handout(obtained, self._beside(request))
 
     def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
         """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
@@ -121,7 +122,7 @@ class TokenSource:
         at = monotonic()
         cached = yield from self._first_look(now, at, library)
         if Secret(cached.token.access_token) == refused:
-            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, at), None))
+            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, at)))
         if cached.is_alive(now):
             return cached
         return (yield from self.get_settled(now, library))
@@ -129,7 +130,7 @@ class TokenSource:
     def refresh(self, now: float, library: str) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
         self._own_process()
-        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic()), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic())))
 
     def wait(self, timeout: float | None) -> Steps[bool]:
         """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
@@ -164,13 +165,12 @@ class TokenSource:
         """
         if self._memory.cached is not None:
             return self._memory.cached
-        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at), None))
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at)))
 
-    def _obtain(self, request: RefreshRequest, fallback: CachedToken | None) -> Steps[CachedToken]:
-        """Wait for a flight that fulfils the request; `fallback` is used while it lives, if that fails or is slow."""
-        alive = fallback if fallback is not None and fallback.is_alive(request.now) else None
-        deadline = request.at + policy.patience(fallback, now=request.now, timeout=self.timeout)
-        may_be_stale = True
+    def _obtain(self, request: RefreshRequest, alive: CachedToken | None = None) -> Steps[CachedToken]:
+        """Wait for a flight that fulfils the request; if it fails or is slow, a token that is `alive` serves."""
+        deadline = request.at + policy.patience(alive, now=request.now, timeout=self.timeout)
+        looked_again = False
         while True:
             cached = self._memory.cached
             if cached is not None and (request.reason is Reason.FIRST or request.known not in (None, cached.token)):
@@ -183,12 +183,14 @@ class TokenSource:
             if not flight.done or not theirs.same_as(request):
                 continue
             try:
-                return _landed(flight, alive)
-            except LoginRequired:
+                return flight.result()
+            except Exception as exc:  # whatever a store of the caller's raises: it hurts no call while the token lives
+                if alive is not None:
+                    return alive
                 # One that was under way before may have looked at the store before somebody logged in: look once more.
-                if theirs is request or not may_be_stale:
+                if theirs is request or looked_again or not isinstance(exc, LoginRequired):
                     raise
-                may_be_stale = False
+                looked_again = True
         if alive is not None:
             return alive
         held = yield from self._held_elsewhere()
@@ -210,51 +212,40 @@ class TokenSource:
         with self._lock:
             under_way = self._under_way
             if under_way is None or under_way.flight.done:
-                under_way = self._under_way = self._begin(request)
+                under_way = self._begin(request)
             return under_way
 
     def _begin(self, request: RefreshRequest) -> _UnderWay:
-        return _UnderWay(Flight(partial(self._refresher.work, request)), request)
+        self._under_way = begun = _UnderWay(Flight(partial(self._refresher.work, request)), request)
+        return begun
 
     def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:
         """Refresh beside a call; returns the flight if it must not outlive this very call."""
-        waits = self._waits()
+        request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), self._waits())
         load_locking()  # as above
         with self._lock:
-            flight = None if self._under_way is None else self._under_way.flight
-            begins = flight is None or flight.done
-            if begins:
+            under_way = self._under_way
+            if under_way is None or under_way.flight.done:
                 restraints = self._memory.restraints
-                if monotonic() < max(restraints.no_ahead_until, restraints.no_calls_until):
+                if request.at < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
-                request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), waits)
-                self._under_way = self._begin(request)
-                flight = self._under_way.flight
-                no_ahead_until = monotonic() + policy.look_again(cached, now)
+                under_way = self._begin(request)
+                no_ahead_until = request.at + policy.look_again(cached, now)
                 self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
-        assert flight is not None  # noqa: S101 - begun, or under way
-        flight.start_in_background()
-        return flight if begins and waits else None
+        under_way.flight.start_in_background()
+        return self._beside(request)
 
-    def _unfinished_of(self, request: RefreshRequest) -> Flight[CachedToken] | None:
-        """The flight that this very request has begun, if it still goes on."""
+    def _beside(self, request: RefreshRequest) -> Flight[CachedToken] | None:
+        """The flight that this very request has begun, if it goes on and must not outlive the call."""
         under_way = self._under_way
-        begun = under_way is not None and under_way.request is request and not under_way.flight.done
-        return under_way.flight if under_way is not None and begun else None
+        if under_way is None or under_way.request is not request or under_way.flight.done:
+            return None
+        return under_way.flight if request.one_attempt else None
 
     def _waits(self) -> bool:
         """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""
         background = self._grant.background
         return may_end_without_notice() if background is None else not background
-
-
-def _landed(flight: Flight[CachedToken], alive: CachedToken | None) -> CachedToken:
-    try:
-        return flight.result()
-    except Exception:  # whatever a store of the caller's raises: it hurts no call while the token lives
-        if alive is None:
-            raise
-        return alive
 
 
 def _start_over_in_child() -> None:
