@@ -50,14 +50,6 @@ class Restraints(NamedTuple):
             return self
         return self._replace(spent=self.spent | {digest(spent)})
 
-    def after_verdict(self, failure: TokenRequestError, until: float) -> Restraints:
-        """Once a refresh has failed in a way that is sure to come again."""
-        return self._replace(failure=failure, failure_until=until)
-
-    def after_death(self, mark: bytes) -> Restraints:
-        """Once the endpoint has refused the refresh token of this digest."""
-        return self._replace(dead=mark)
-
     def after_success(self) -> Restraints:
         """Once a refresh has brought a token, or found one."""
         return self._replace(failures=0)

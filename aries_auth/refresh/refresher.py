@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import random
-from contextlib import suppress
-from typing import NamedTuple
+from contextlib import nullcontext, suppress
+from typing import ContextManager, NamedTuple
 
 from aries_auth.errors import (
     AriesAuthError,
@@ -71,7 +71,7 @@ class Refresher:
                 result = self._fulfil(request, flight)
                 found = result.cached
                 if request.reason is Reason.FIRST and found is not None and not found.is_alive(request.now):
-                    request = request.turned_to_need(found.token)  # in this thread: a job often begins so
+                    request = request._replace(reason=Reason.NEEDED, known=found.token)  # in this thread: jobs begin so
                     result = self._fulfil(request, flight)
         except Exception as exc:  # noqa: BLE001 - told below, with the others
             result = Result(None, exc)
@@ -98,27 +98,22 @@ class Refresher:
             return Result(found)
         # Before the lock is taken: a secret can come from a slow place, or from one that never answers.
         credentials = self._grant.credentials.credentials(found, self._grant.store)
+        with self._lease(request, flight) as lease:
+            found = self._look(request, lease.entry)
+            if isinstance(found, CachedToken):
+                return Result(found)
+            if not credentials.serve(found.client_id, found.redirect_uri):  # somebody has logged in meanwhile
+                credentials = self._grant.credentials.credentials(found, self._grant.store)
+            lease.entry.reserve()
+            return self._send(request, flight, lease, found, credentials)
+
+    def _lease(self, request: RefreshRequest, flight: Flight[CachedToken]) -> ContextManager[Lease]:
         kept = self._pending.lease
         if kept is not None:
-            return self._under_lock(request, flight, kept, credentials)
-        with self._lease(request, flight) as lease:
-            return self._under_lock(request, flight, lease, credentials)
-
-    def _lease(self, request: RefreshRequest, flight: Flight[CachedToken]) -> Lease:
+            return nullcontext(kept)  # the save that failed keeps it beyond this refresh
         if request.reason is Reason.AHEAD:
             return Lease(self._grant.store.locked(0))
         return Lease(locked_in_slices(self._grant.store, should_stop=flight.should_stop))
-
-    def _under_lock(
-        self, request: RefreshRequest, flight: Flight[CachedToken], lease: Lease, credentials: Credentials
-    ) -> Result:
-        found = self._look(request, lease.entry)
-        if isinstance(found, CachedToken):
-            return Result(found)
-        if not credentials.serve(found.client_id, found.redirect_uri):  # somebody has logged in meanwhile
-            credentials = self._grant.credentials.credentials(found, self._grant.store)
-        lease.entry.reserve()
-        return self._send(request, flight, lease, found, credentials)
 
     # Looking
 
@@ -208,9 +203,9 @@ class Refresher:
         error, restraints = reply.error, self._memory.restraints
         if not reply.is_refused:
             if reply.remember and isinstance(error, TokenRequestError):
-                self._memory.restraints = restraints.after_verdict(error, monotonic() + reply.remember)
+                self._memory.restraints = restraints._replace(failure=error, failure_until=monotonic() + reply.remember)
             return Result(None, error, reply.sent_at)
-        self._memory.restraints = restraints.after_death(digest(spent))
+        self._memory.restraints = restraints._replace(dead=digest(spent))
         # One more look: somebody may have logged in without our lock.
         with suppress(LoginRequired, TokenRequestError):
             found = self._look(request, entry)

@@ -54,10 +54,6 @@ class RefreshRequest(NamedTuple):
         expires_at = None if self.known is None else self.known.expires_at
         return None if expires_at is None else expires_at - self.now
 
-    def turned_to_need(self, found: Token) -> RefreshRequest:
-        """What a first look asks for that has found an expired token."""
-        return self._replace(reason=Reason.NEEDED, known=found)
-
     def wall_time(self, instant: float) -> float:
         """The Unix time, by the caller's clock, of an instant on the clock of waits."""
         return self.now + (instant - self.at)
