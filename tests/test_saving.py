@@ -28,6 +28,14 @@ class FullDisk(FileTokenStore):
     full = True
     saves = 0
 
+    @property
+    def is_locked(self) -> bool:
+        try:
+            with super().locked(0):
+                return False
+        except LockTimeout:
+            return True
+
     @contextmanager
     def locked(self, timeout: Any = None) -> Iterator[Any]:
         with super().locked(timeout) as entry:
@@ -143,6 +151,25 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
     assert auth._ready is not None
     slot = auth._ready.source.slot
     wait_until(lambda: slot.cached.token.access_token == token)
+
+
+def test_a_save_that_succeeds_as_somebody_asks_about_it_stays_done(
+    make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    asking = threading.current_thread()
+
+    def saved_meanwhile() -> float:
+        if threading.current_thread() is asking:
+            disk.full = False
+            wait_until(lambda: not disk.is_locked)
+        return time.monotonic()
+
+    auth = make_auth(store=disk)
+    auth.get_token()
+    wait_until(lambda: disk.saves >= 2)
+    monkeypatch.setattr("aries_auth.refresh.pending_save.monotonic", saved_meanwhile)
+    assert auth.wait(0.0), "it came back"
 
 
 def test_the_lock_is_kept_so_that_nobody_sends_the_spent_token(

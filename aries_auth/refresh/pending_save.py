@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import NamedTuple
 
@@ -24,15 +25,13 @@ class _Unsaved(NamedTuple):
     """A token that could not be saved, and the tokens that were spent since the last that could.
 
     `lease` is there while the lock is kept: the store still shows the spent refresh token, and another process that
-    got the lock would send it. `unreadable`: the store showed nothing, because it could not be read. `due_at`: when
-    the next try is due, on the clock of waits.
+    got the lock would send it. `unreadable`: the store showed nothing, because it could not be read.
     """
 
     token: Token
     spent: tuple[Token, ...]
     lease: Lease | None = None
     unreadable: bool = False
-    due_at: float = 0.0
 
 
 class PendingSave:
@@ -48,16 +47,15 @@ class PendingSave:
         self._memory = memory
         self._unsaved: _Unsaved | None = None
         self._flight: Flight[None] | None = None
+        self._due_at = -math.inf  # the next try, on the clock of waits
 
     def start_over(self) -> None:
         """Forget what a forked child must not inherit: the parent's lock, and its flight."""
-        self._flight = None
+        self._flight, self._due_at = None, -math.inf
         unsaved = self._unsaved
-        if unsaved is None:
-            return
-        if unsaved.lease is not None:
+        if unsaved is not None and unsaved.lease is not None:
             unsaved.lease.release()  # in a child that keeps it out of the reach of a collection
-        self._unsaved = unsaved._replace(lease=None, due_at=0.0)
+            self._unsaved = unsaved._replace(lease=None)
 
     @property
     def idle(self) -> bool:
@@ -81,7 +79,7 @@ class PendingSave:
             return True
         if unsaved.unreadable and stored is None:
             return True  # what could not be read was removed, which is no logout
-        logger.info("%s was changed by somebody else; the token that could not be saved is given up", self._name)
+        logger.info("%s was changed by somebody else; the token that could not be saved is given up", self._grant.name)
         self._settle()
         return False
 
@@ -105,8 +103,7 @@ class PendingSave:
 
     def save_again_if_due(self) -> None:
         """Start to save again what could not be saved, at most once a second."""
-        unsaved = self._unsaved
-        if unsaved is None or monotonic() < unsaved.due_at:
+        if self._unsaved is None or monotonic() < self._due_at:
             return
         if self.start() is None and self._memory.lock.acquire(blocking=False):
             try:
@@ -128,14 +125,8 @@ class PendingSave:
         flight.start_in_background()
         return None if flight.done else flight
 
-    @property
-    def _name(self) -> str:
-        return self._grant.name
-
     def _postpone(self) -> None:
-        unsaved = self._unsaved
-        if unsaved is not None:
-            self._unsaved = unsaved._replace(due_at=monotonic() + policy.SAVE_INTERVAL)
+        self._due_at = monotonic() + policy.SAVE_INTERVAL
 
     def _save_again(self, flight: Flight[None]) -> None:
         end = monotonic() + _SAVING_AGAIN
@@ -173,9 +164,8 @@ class PendingSave:
             logger.debug("The token could still not be saved: %s", loggable(exc))
             if unsaved.lease is not None:
                 self._unsaved = _still_unsaved(unsaved.token, unsaved.spent, unsaved.lease)
-                self._postpone()
             return
-        logger.info("The token that could not be saved is in %s now", self._name)
+        logger.info("The token that could not be saved is in %s now", self._grant.name)
         self._settle()
 
     def _settle(self) -> None:
