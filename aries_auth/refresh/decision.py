@@ -119,13 +119,14 @@ def _replaces(stored: Token | None, memory: Token | None, now: float, restraints
 
 def fulfils(token: Token, request: RefreshRequest) -> bool:
     """Whether a token is what a request asks for."""
-    if request.reason is Reason.FIRST:
+    reason, known = request.reason, request.known
+    if reason is Reason.FIRST:
         return True
-    if request.known is None or token == request.known:
-        return request.reason is Reason.REFUSED and policy.is_young(token, request.now)
-    if request.reason is Reason.REFUSED and token.access_token == request.known.access_token:
+    if reason is Reason.REFUSED and known is not None and token.access_token == known.access_token:
         return policy.is_young(token, request.now)
-    return request.reason is Reason.AHEAD or is_alive(token, request.now)
+    if known is None or token == known:
+        return False
+    return reason is Reason.AHEAD or is_alive(token, request.now)
 
 
 def _way_to_the_next(
