@@ -108,7 +108,7 @@ def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
     make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "aries_auth")
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     before = our_threads()
     make_auth(store=disk).get_token()
     wait_until(lambda: "The token could still not be saved: No space left on device" in caplog.text)
@@ -122,7 +122,7 @@ def test_when_it_is_saved_the_thread_ends_and_the_log_says_so(
 def test_it_is_repeated_for_as_long_as_the_lock_is_kept_with_no_use_of_the_object(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.05)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.05)
     monkeypatch.setattr("aries_auth.refresh.pending_save._SAVING_AGAIN", 0.0)
     token = make_auth(store=disk).get_token()
     wait_until(lambda: disk.saves >= 8)
@@ -142,7 +142,7 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
                 yield entry
             raise StoreError("the connection is lost")
 
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     unclosable = Unclosable(store.path)
     auth = make_auth(store=unclosable)
     token = auth.get_token()
@@ -156,7 +156,7 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
 def test_a_save_that_succeeds_as_somebody_asks_about_it_stays_done(
     make_auth: MakeAuth, disk: FullDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     asking = threading.current_thread()
 
     def saved_meanwhile() -> float:
@@ -238,7 +238,7 @@ def test_where_the_lock_was_lost_meanwhile_the_newest_token_is_saved_all_the_sam
 def test_where_the_lock_is_lost_it_is_let_go_and_the_token_saved_under_another(
     make_auth: MakeAuth, disk: FullDisk, store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     breaking = Breaking(store.path)
     breaking.refusals = refusals
     token = make_auth(store=breaking).get_token()
@@ -257,7 +257,7 @@ def test_where_the_lock_is_lost_a_login_by_somebody_else_is_not_overwritten(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "aries_auth")
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     breaking = Breaking(store.path)
     auth = make_auth(store=breaking)
     auth.get_token()
@@ -282,7 +282,7 @@ def test_where_no_thread_is_to_be_had_the_next_uses_save_it(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_others)
-    monkeypatch.setattr("aries_auth.refresh.policy.SAVE_INTERVAL", 0.1)
+    monkeypatch.setattr("aries_auth.refresh.pending_save._SAVE_INTERVAL", 0.1)
     auth = make_auth(store=disk)
     token = auth.get_token()
     saves = disk.saves

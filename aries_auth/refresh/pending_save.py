@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from aries_auth.errors import loggable
 from aries_auth.log import logger
-from aries_auth.refresh import policy
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
@@ -16,6 +15,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.token import Token
 
+_SAVE_INTERVAL = 1.0
 _LOCK_WAIT = 0.25
 _SAVING_AGAIN = 30.0
 _LAST_TRIES = 3
@@ -126,18 +126,20 @@ class PendingSave:
         return None if flight.done else flight
 
     def _postpone(self) -> None:
-        self._due_at = monotonic() + policy.SAVE_INTERVAL
+        self._due_at = monotonic() + _SAVE_INTERVAL
 
     def _save_again(self, flight: Flight[None]) -> None:
         end = monotonic() + _SAVING_AGAIN
+        unsaved = self._unsaved
         # While the lock is kept, everybody else waits for us: no use of this object may come to save it then.
-        while self._unsaved is not None and (monotonic() < end or self._unsaved.lease is not None):
-            going_on = flight.pause(policy.SAVE_INTERVAL)
+        while unsaved is not None and (unsaved.lease is not None or monotonic() < end):
+            going_on = flight.pause(_SAVE_INTERVAL)
             with self._memory.lock:
                 if not going_on:
                     self._last_tries()
                     return
                 self._try_again()
+            unsaved = self._unsaved
 
     def _last_tries(self) -> None:
         """Python is exiting, and with it the only copy of the token."""
@@ -145,7 +147,7 @@ class PendingSave:
             self._try_again()
             if self._unsaved is None or not left:
                 return
-            time.sleep(policy.SAVE_INTERVAL)
+            time.sleep(_SAVE_INTERVAL)
 
     def _try_again(self) -> None:
         self._postpone()
