@@ -9,10 +9,10 @@ from typing import NamedTuple
 from aries_auth.errors import loggable
 from aries_auth.log import logger
 from aries_auth.refresh.grant import Grant
-from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
+from aries_auth.store.lease import Lease
 from aries_auth.token import Token
 
 _SAVE_INTERVAL = 1.0

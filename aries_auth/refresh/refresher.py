@@ -19,7 +19,6 @@ from aries_auth.errors import (
 from aries_auth.refresh.decision import Step, decide, digest
 from aries_auth.refresh.events import Events
 from aries_auth.refresh.grant import Grant
-from aries_auth.refresh.lease import Lease
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken
@@ -30,6 +29,7 @@ from aries_auth.settings.urls import same_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
+from aries_auth.store.lease import Lease
 from aries_auth.token import Token, is_alive
 from aries_auth.token_endpoint.attempt import drop_inherited_connections
 from aries_auth.token_endpoint.protocol import Credentials

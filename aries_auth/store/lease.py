@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import ContextManager
 
-from aries_auth.store import StoreEntry
+from aries_auth.store.protocol import StoreEntry
 
 # What a forked child must neither release nor collect: the parent holds it, and a store of the caller's own may not
 # compare process ids.
