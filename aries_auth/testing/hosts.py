@@ -35,14 +35,14 @@ def is_addressed(header: str, host: str) -> bool:
 
 
 def warn_if_reachable(host: str) -> None:
-    """Warn, at the caller's caller, about a sandbox that listens on more than loopback."""
+    """Warn, where a sandbox is started, that it listens on more than loopback."""
     if is_loopback(host):
         return
     warnings.warn(
         f"The Aries sandbox listens on {host or 'all addresses'}, which is no loopback address: every computer that "
         "reaches this one can get the sandbox's tokens and send it requests. Never give it real secrets. Use "
         "host='127.0.0.1' unless other machines or containers must reach it.",
-        stacklevel=3,
+        stacklevel=4,  # past `Listening.start` and `AriesSandbox.start`
     )
 
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
-from aries_auth.testing import endpoints, person
+from aries_auth.testing import client_side, endpoints, person
 from aries_auth.testing.endpoints import Client
 from aries_auth.testing.faults import Body, Fault
 from aries_auth.testing.grants import Grants, Rules
-from aries_auth.testing.hosts import warn_if_reachable
-from aries_auth.testing.server import Server
+from aries_auth.testing.listening import Listening
 from aries_auth.testing.service import Service
 from aries_auth.token_endpoint.protocol import SCOPES
 
 if TYPE_CHECKING:
     import os
 
-    from aries_auth import AriesAuth, TokenStore
+    from aries_auth import AriesAuth, Token, TokenStore
     from aries_auth.testing.records import ApiRequestRecord, TokenRequestRecord
-    from aries_auth.token import Token
 
 
 class AriesSandbox:
@@ -49,12 +46,9 @@ class AriesSandbox:
     # So that `aries.rotate = False`, which would do nothing, is an error: that is `aries.rules.rotate`.
     __slots__ = (
         "_grants",
-        "_host",
+        "_listening",
         "_original",
-        "_port",
-        "_server",
         "_service",
-        "_stopped",
         "client_id",
         "client_secret",
         "redirect_uri",
@@ -90,10 +84,7 @@ class AriesSandbox:
         self.redirect_uri: str = redirect_uris[0]
         self._grants = Grants(replace(self._original), clock)
         self._service = Service(client, self._grants)
-        self._host = host
-        self._port = port
-        self._server: Server | None = None
-        self._stopped = threading.Event()
+        self._listening = Listening(self._service, host, port)
 
     def __repr__(self) -> str:
         state = f"at {self.url}" if self.running else "not running"
@@ -101,29 +92,21 @@ class AriesSandbox:
 
     def start(self) -> AriesSandbox:
         """Listens when it returns."""
-        if self._server is None:
-            warn_if_reachable(self._host)
-            self._stopped.clear()
-            self._server = Server(self._service, self._host, self._port)
-            self._port = self._server.port
+        self._listening.start()
         return self
 
     def stop(self) -> None:
         """Closes every connection, also those that hang, ends every thread, and forgets the faults."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
-        self._stopped.set()
+        self._listening.stop()
 
     def wait(self) -> None:
         """Blocks until `stop`, or Ctrl-C."""
-        while not self._stopped.wait(0.5):  # in slices: Windows does not interrupt a wait for a lock
-            pass
+        self._listening.wait()
 
     @property
     def running(self) -> bool:
         """Whether it was started, and not stopped since."""
-        return self._server is not None
+        return self._listening.running
 
     def __enter__(self) -> AriesSandbox:
         return self.start()
@@ -134,9 +117,7 @@ class AriesSandbox:
     @property
     def url(self) -> str:
         """Its origin, such as ``http://127.0.0.1:40123``; there is one from the first `start` on."""
-        if not self._port:
-            raise RuntimeError("The sandbox has no address before it is started.")
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+        return self._listening.origin
 
     api_url = url
 
@@ -153,14 +134,7 @@ class AriesSandbox:
     @property
     def environ(self) -> dict[str, str]:
         """The variables that point aries-auth at this sandbox."""
-        return {
-            "ARIES_CLIENT_ID": self.client_id,
-            "ARIES_CLIENT_SECRET": self.client_secret,
-            "ARIES_REDIRECT_URI": self.redirect_uri,
-            "ARIES_TOKEN_URL": self.token_url,
-            "ARIES_AUTHORIZE_URL": self.authorize_url,
-            "ARIES_API_ORIGINS": self.api_url,
-        }
+        return client_side.environ(self)
 
     @property
     def rules(self) -> Rules:
@@ -174,17 +148,7 @@ class AriesSandbox:
             store: its store, as for `AriesAuth`; `issue_token` makes what to put there.
             changes: parameters of `AriesAuth` that differ from the sandbox's.
         """
-        from aries_auth import AriesAuth  # noqa: PLC0415 - the server itself can do without
-
-        given: dict[str, Any] = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "redirect_uri": self.redirect_uri,
-            "store": store,
-            "token_url": self.token_url,
-            "api_origins": [self.api_url],
-        }
-        return AriesAuth(**{**given, **changes})
+        return client_side.auth(self, {"store": store, **changes})
 
     def issue_token(
         self,
@@ -195,12 +159,10 @@ class AriesSandbox:
         refresh_expires_in: float | None = None,
     ) -> Token:
         """A grant with no browser, as if it had been made `age` seconds ago. Lifetimes count from then."""
-        from aries_auth.token import Token  # noqa: PLC0415 - the server itself can do without
-
         now = self._grants.now() - age
         scopes = scope if isinstance(scope, str) else " ".join(scope)
         answer = self._grants.issue(scopes, self.redirect_uri, now, expires_in, refresh_expires_in)
-        return Token.from_response(answer, now=now, client_id=self.client_id, redirect_uri=self.redirect_uri)
+        return client_side.token(self, answer, now)
 
     def approve(self, authorization_url: str) -> str:
         """Opens the consent page and presses Approve; the callback address, which is not followed."""
