@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Mapping, Protocol, Sequence, TypeVar
+from typing import Any, AsyncGenerator, Generator, Mapping, Protocol, Sequence, TypeVar
 
 import httpx
 import requests
@@ -15,6 +15,7 @@ from aries_auth import settings
 from aries_auth.api_call import niquests, resend
 from aries_auth.api_call.body import position_of_body
 from aries_auth.api_call.calls import Calls
+from aries_auth.api_call.httpx_base import HttpxAuth
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
@@ -24,22 +25,6 @@ from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
-
-try:
-    # The maintained fork of httpx. If it is installed, its clients must know an AriesAuth by its base class.
-    import httpx2
-except ImportError:
-    httpx2 = httpx  # type: ignore[misc]
-
-if TYPE_CHECKING:
-    from httpx import Auth as _HttpxAuth  # one known class: with a base that checkers can't see, every name passes
-elif httpx2 is httpx:
-    _HttpxAuth = httpx.Auth
-else:
-
-    class _HttpxAuth(httpx.Auth, httpx2.Auth):
-        """What the clients of both know."""
-
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
@@ -55,7 +40,7 @@ class _HasHeaders(Protocol):
 _Request = TypeVar("_Request", bound=_HasHeaders)
 
 
-class AriesAuth(requests.auth.AuthBase, _HttpxAuth):
+class AriesAuth(requests.auth.AuthBase, HttpxAuth):
     """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, httpx or httpx2.
 
     The constructor does no I/O. Parameters left out are looked up when they are first needed.

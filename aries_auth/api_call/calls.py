@@ -11,16 +11,12 @@ import requests
 
 from aries_auth.api_call import resend
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_stream
+from aries_auth.api_call.httpx_base import httpx2
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import CachedToken, CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint.library import library_of_request
-
-try:
-    import httpx2
-except ImportError:
-    httpx2 = httpx  # type: ignore[misc]
 
 # The streams over bytes, which most requests have; told here without a call, since every request comes this way.
 _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
