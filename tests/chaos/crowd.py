@@ -1,5 +1,6 @@
 """A process full of callers that all want a token at once, each time it is told to on its standard input.
 
+The variables point it at the sandbox (`AriesSandbox.environ`).
 Its standard output says, a line of JSON a round, how many calls succeeded and what the others raised.
 """
 
@@ -25,14 +26,7 @@ class Crowd:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.url = f"{options.api}/v1/users/me"
-        self.auth = AriesAuth(
-            options.client_id,
-            options.client_secret,
-            options.redirect_uri,
-            store=options.store,
-            token_url=options.token_url,
-            api_origins=[options.api],
-        )
+        self.auth = AriesAuth(store=options.store)
         self.failures: list[str] = []
         self.succeeded = 0
         self._lock = threading.Lock()
@@ -112,7 +106,7 @@ class Crowd:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("client-id", "client-secret", "redirect-uri", "store", "token-url", "api"):
+    for name in ("store", "api"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("threads", "tasks", "trio-tasks"):
         parser.add_argument(f"--{name}", type=int, default=0)

@@ -1,4 +1,4 @@
-"""A process that needs a token once; run by the fault injection of test_syscalls.py."""
+"""A process that needs a token once, run by the fault injection of test_syscalls.py; the variables say whose."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from aries_auth import AriesAuth, AriesAuthError
 
 
 def main() -> None:
-    path, token_url, client_id, client_secret, redirect_uri = sys.argv[1:]
-    auth = AriesAuth(client_id, client_secret, redirect_uri, store=path, token_url=token_url)
+    auth = AriesAuth(store=sys.argv[1])
     try:
         auth.get_token()
     except AriesAuthError as exc:

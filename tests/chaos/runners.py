@@ -41,7 +41,7 @@ class Job:
         from .attempts import Attempts
 
         self.url = told["url"]
-        self.auth = AriesAuth(**told["auth"], store=store)
+        self.auth = AriesAuth(store=store)
         self.attempts = Attempts(kind, store)
         self._get: Callable[..., Any] = requests.get
 

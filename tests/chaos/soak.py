@@ -60,14 +60,7 @@ class Worker:
     """One process of callers. Says on standard output, a line of JSON each, what failed and how big it is."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.auth = AriesAuth(
-            options.client_id,
-            options.client_secret,
-            options.redirect_uri,
-            store=options.store,
-            token_url=options.token_url,
-            api_origins=[options.api],
-        )
+        self.auth = AriesAuth(store=options.store)
         self.url = f"{options.api}/v1/users/me"
         self.port = int(options.api.rpartition(":")[2])
         self.attempts = Attempts("worker", options.store)
@@ -159,10 +152,7 @@ def descriptors(port: int, *, api: bool) -> int:
 
 def outsider(options: argparse.Namespace) -> None:
     """One more process with the same grant, which refreshes again and again, and is killed or stopped from outside."""
-    store = FileTokenStore(options.store)
-    auth = AriesAuth(
-        options.client_id, options.client_secret, options.redirect_uri, store=store, token_url=options.token_url
-    )
+    auth = AriesAuth(store=options.store)
     while True:
         with contextlib.suppress(Exception):
             auth.refresh()
@@ -323,30 +313,20 @@ class Soak:
         self.judge()
         return self.record
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """The parameters that all have, but for the store."""
-        aries = self.aries
-        return {
-            "client_id": aries.client_id,
-            "client_secret": aries.client_secret,
-            "redirect_uri": aries.redirect_uri,
-            "token_url": aries.token_url.replace(aries.url, f"http://127.0.0.1:{self.relay.port}"),
-        }
-
     def worker(self, role: str = "worker") -> subprocess.Popen[str]:
-        told = [f"--{name.replace('_', '-')}={value}" for name, value in self.told.items()]
         place = ["--store", str(self.logins[0].path), "--api", self.aries.api_url]
-        return self.start("tests.chaos.soak", "--role", role, "--pace", str(self.pace), *place, *told)
+        return self.start("tests.chaos.soak", "--role", role, "--pace", str(self.pace), *place)
 
     def runner(self, kind: str) -> subprocess.Popen[str]:
-        url = f"{self.aries.api_url}/v1/users/me"
-        told = {"url": url, "auth": {**self.told, "api_origins": [self.aries.api_url]}}
+        told = {"url": f"{self.aries.api_url}/v1/users/me"}
         return self.start("tests.chaos.runners", kind, json.dumps(told), *(str(login.path) for login in self.logins))
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """A process that the variables point at the sandbox; its token requests go through the relay."""
+        token_url = self.aries.token_url.replace(self.aries.url, f"http://127.0.0.1:{self.relay.port}")
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
+            env={**os.environ, **self.aries.environ, "ARIES_TOKEN_URL": token_url},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -555,7 +535,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--pace", type=float, default=1.0, help="seconds between two calls of one caller, on average")
     parser.add_argument("--role", choices=["parent", "worker", "outsider"], default="parent")
-    for name in ("client-id", "client-secret", "redirect-uri", "store", "token-url", "api"):
+    for name in ("store", "api"):
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
     if options.role == "worker":

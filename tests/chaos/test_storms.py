@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -37,12 +38,12 @@ class Crowds:
         self.processes = [
             subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tests.chaos.crowd", "--client-id", aries.client_id),
-                    *(f"--client-secret={aries.client_secret}", "--redirect-uri", aries.redirect_uri),
-                    *("--store", str(store), "--token-url", aries.token_url, "--api", aries.api_url),
+                    *(sys.executable, "-m", "tests.chaos.crowd"),
+                    *("--store", str(store), "--api", aries.api_url),
                     *crowd,
                     *extra,
                 ],
+                env={**os.environ, **aries.environ},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -19,7 +19,7 @@ from typing import Iterator
 
 import pytest
 
-from aries_auth import AriesAuth, FileTokenStore, LoginRequired
+from aries_auth import FileTokenStore, LoginRequired
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED
 
@@ -64,24 +64,25 @@ class Bench:
 
     def run(self, *strace: str) -> tuple[str, str]:
         """Run the process; returns what it printed, and the trace."""
-        aries, trace = self.aries, self.folder.parent / f"{self.folder.name}.trace"
+        trace = self.folder.parent / f"{self.folder.name}.trace"
         paths = (self.folder, self.path, f"{self.path}.lock", self.temporary)
         command = [
             *("strace", "-f", "-q", "-o", str(trace)),
             *(word for path in paths for word in ("-P", str(path))),
             *strace,
-            *(sys.executable, "-m", "tests.chaos.one_refresh", str(self.path), aries.token_url),
-            *(aries.client_id, aries.client_secret, aries.redirect_uri),
+            *(sys.executable, "-m", "tests.chaos.one_refresh", str(self.path)),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+        done = subprocess.run(
+            command,
+            env={**os.environ, **self.aries.environ},
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+            timeout=60,
+        )
         assert not done.stderr, done.stderr
         return done.stdout.strip(), trace.read_text()
-
-    def auth(self) -> AriesAuth:
-        aries = self.aries
-        return AriesAuth(
-            aries.client_id, aries.client_secret, aries.redirect_uri, store=self.path, token_url=aries.token_url
-        )
 
     @property
     def stored_number(self) -> int:
@@ -158,11 +159,11 @@ def _is_killed_there(bench: Bench, call: Call, _: str) -> None:
         return
     assert in_the_window, f"a grant was lost outside the documented window (spent {spent}, stored {number})"
     with pytest.raises(LoginRequired):
-        bench.auth().get_token()
+        bench.aries.auth(bench.path).get_token()
 
 
 def _goes_on(bench: Bench) -> None:
-    bench.auth().refresh()
+    bench.aries.auth(bench.path).refresh()
     assert bench.aries.reused_refresh_tokens == 0
     assert not bench.temporary.exists(), "a temporary file was left behind"
 

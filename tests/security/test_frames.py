@@ -94,7 +94,7 @@ def bundle(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
 def make(tmp_path: Path) -> Callable[[str], AriesAuth]:
     """An `AriesAuth` with a token that lives for an hour, for one origin."""
 
-    def make(origin: str) -> AriesAuth:
+    def make(origin: str, **changes: Any) -> AriesAuth:
         store = FileTokenStore(tmp_path / "token.json")
         now = time.time()
         store.save(
@@ -107,7 +107,7 @@ def make(tmp_path: Path) -> Callable[[str], AriesAuth]:
                 redirect_uri="http://127.0.0.1/",
             )
         )
-        return AriesAuth("c", "client-secret-secret", store=store, api_origins=[origin])
+        return AriesAuth("c", "client-secret-secret", store=store, api_origins=[origin], **changes)
 
     return make
 
@@ -207,12 +207,8 @@ def test_the_walk_would_find_a_plain_header() -> None:
     assert len(places) >= 4
 
 
-def test_a_token_request_that_fails_shows_nothing(line: Line, make: Callable[[str], AriesAuth], tmp_path: Path) -> None:
-    make("http://127.0.0.1")
-    auth = AriesAuth(
-        "c", "client-secret-secret", "http://127.0.0.1/", store=tmp_path / "token.json",
-        token_url=f"http://127.0.0.1:{line.port}/token", timeout=0.5,
-    )  # fmt: skip
+def test_a_token_request_that_fails_shows_nothing(line: Line, make: Callable[..., AriesAuth]) -> None:
+    auth = make("http://127.0.0.1", token_url=f"http://127.0.0.1:{line.port}/token", timeout=0.5)
     with pytest.raises(Exception) as failed:  # noqa: PT011 - whichever it is
         auth.refresh()
     assert shown(failed.value) == []
