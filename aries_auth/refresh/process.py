@@ -34,11 +34,13 @@ _FORKED_AND_NO_EXEC = 0x40  # PF_FORKNOEXEC of linux/sched.h
 
 
 def may_end_without_notice() -> bool:
-    """Whether this process may end or freeze before a thread of this package has ended.
-
-    The first time it may read a file. A refresh asks it, so that no event loop is the first.
-    """
+    """Whether this process may end or freeze before a thread of this package has ended."""
     return _is_child(os.getpid()) or _is_frozen_between_requests() or _is_served_by_uvicorn()
+
+
+def is_looked_at() -> bool:
+    """Whether `may_end_without_notice` reads no file any more: it reads one once per process, not on an event loop."""
+    return _is_child.cache_info().currsize > 0
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken
-from aries_auth.refresh.process import FIRST_PROCESS, may_end_without_notice
+from aries_auth.refresh.process import FIRST_PROCESS
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.refresh.sending import Reply, send_refresh_token
 from aries_auth.settings.urls import same_endpoint
@@ -65,7 +65,6 @@ class Refresher:
         Raises:
             AriesAuthError: it can't be fulfilled; see docs/architecture.md, "Failure".
         """
-        may_end_without_notice()  # read here, where a file may be read: there is no token in memory before
         try:
             with self._memory.lock:
                 stored = self._load(self._grant.store)

@@ -20,7 +20,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.policy import CachedToken, CacheSlot, Use
-from aries_auth.refresh.process import may_end_without_notice
+from aries_auth.refresh.process import is_looked_at, may_end_without_notice
 from aries_auth.refresh.refresher import Refresher
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
@@ -90,6 +90,8 @@ class TokenSource:
         at = monotonic()
         cached = yield from self._first_look(now, at, library)
         use = cached.use(now)
+        if use is not Use.NOW and self._grant.background is None and not is_looked_at():
+            yield Flight(lambda _: may_end_without_notice()), _LONGEST_LOOK
         if use is Use.AHEAD:
             return Handout(cached, self._refresh_ahead(cached, now, library))
         alive = cached if cached.is_alive(now) else None
