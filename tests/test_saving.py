@@ -17,6 +17,7 @@ import pytest
 from aries_auth import AriesAuth, FileTokenStore, LockTimeout, LoginRequired, StoreError, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, Background, Program, our_threads, wait_until
+from tests.inside import pending_save_of, source_of
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -148,8 +149,7 @@ def test_a_lock_that_cannot_be_given_back_keeps_no_token_from_the_hot_path(
     token = auth.get_token()
     unclosable.full = False
     wait_until(lambda: saved(store) == token)
-    assert auth._ready is not None
-    slot = auth._ready.source.slot
+    slot = source_of(auth).slot
     wait_until(lambda: slot.cached.token.access_token == token)
 
 
@@ -263,9 +263,8 @@ def test_where_the_lock_is_lost_a_login_by_somebody_else_is_not_overwritten(
     auth.get_token()
     newer = stored(age=FRESH)
     breaking.full = False
-    assert auth._ready is not None
-    saver = auth._ready.source._pending
-    wait_until(lambda: saver.idle)
+    pending = pending_save_of(auth)
+    wait_until(lambda: pending.idle)
     assert store.load() == newer
     assert f"{store.path} was changed by somebody else; the token that could not be saved is given up" in caplog.text
 
@@ -315,9 +314,8 @@ def test_an_fsync_that_fails_does_not_stop_the_replace_and_the_save_is_repeated(
     again = auth.refresh()
     assert store.load() == again
     monkeypatch.setattr(os, "fsync", fsync)
-    assert auth._ready is not None
-    saver = auth._ready.source._pending
-    wait_until(lambda: saver.idle)
+    pending = pending_save_of(auth)
+    wait_until(lambda: pending.idle)
     assert "changed by somebody else" not in caplog.text
 
 
@@ -380,9 +378,8 @@ def test_a_login_by_somebody_else_ends_the_repetition(
     auth.get_token()  # replaced, but not durable: the lock is free
     monkeypatch.undo()
     newer = stored()
-    assert auth._ready is not None
-    saver = auth._ready.source._pending
-    wait_until(lambda: saver.idle)
+    pending = pending_save_of(auth)
+    wait_until(lambda: pending.idle)
     assert store.load() == newer
     assert auth.refresh() == newer
 
@@ -396,9 +393,8 @@ def test_a_logout_ends_the_repetition(
     token = auth.get_token()
     monkeypatch.undo()
     store.delete()
-    assert auth._ready is not None
-    saver = auth._ready.source._pending
-    wait_until(lambda: saver.idle)
+    pending = pending_save_of(auth)
+    wait_until(lambda: pending.idle)
     assert auth.get_token() == token, "it serves until it expires"
     with pytest.raises(LoginRequired):
         auth.refresh()

@@ -17,6 +17,7 @@ import urllib3.util.connection
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, Background, wait_until
+from tests.inside import flight_of, start_over
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -31,7 +32,6 @@ def test_a_stored_token_that_differs_is_the_newer_one_whatever_the_clocks_say(
 ) -> None:
     stored(age=LAST_CALL)
     auth = make_auth()
-    auth._ready = auth._prepare()
     older_clock = changed(aries.issue_token(), obtained_at=5.0)
     first = auth.get_token()
     auth.refresh()
@@ -78,8 +78,7 @@ def test_a_spent_refresh_token_is_not_sent_even_where_nothing_else_is_known(
     auth = make_auth()
     auth.get_token()
     store.save(old)
-    assert auth._ready is not None
-    auth._ready.source._start_over()  # as in a forked child
+    start_over(auth)
     with pytest.raises(LoginRequired, match=f"{store.path} was used before"):
         auth.get_token()
     assert aries.reused_refresh_tokens == 0
@@ -259,10 +258,8 @@ def test_an_idle_object_has_no_thread_and_no_connection(
     with requests.Session() as session:
         auth = make_auth(token_client=session)
         Background(auth.get_token).outcome()
-        assert auth._ready is not None
-        flight = auth._ready.source._under_way
-        assert flight is not None
-        wait_until(lambda: flight[0].done)
+        flight = flight_of(auth)
+        wait_until(lambda: flight.done)
         [pool] = session.adapters["http://"].poolmanager.pools._container.values()  # type: ignore[attr-defined]
         connections = [connection for connection in pool.pool.queue if connection is not None]
         assert [connection for connection in connections if connection.sock is not None] == []

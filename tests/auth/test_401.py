@@ -12,6 +12,7 @@ import requests
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, Background, in_threads
+from tests.inside import source_of, start_over
 
 from .conftest import LIBRARIES, Caller, caller
 
@@ -32,8 +33,7 @@ def auth(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> AriesAuth:
 
 def refresh_before_each_401_is_looked_at(auth: AriesAuth, condition: Callable[[], bool] = lambda: True) -> None:
     """Let the token change between a request and its 401, so that every 401 finds another one to resend with."""
-    assert auth._ready is not None
-    source = auth._ready.source
+    source = source_of(auth)
     renew = source.renew
 
     def renew_later(*arguments: Any) -> Any:
@@ -103,8 +103,7 @@ def sent_after_a_fork(auth: AriesAuth, url: str, before: Callable[[], Any]) -> i
     with requests.Session() as session:
         request = session.prepare_request(requests.Request("GET", url, auth=auth))
         before()
-        assert auth._ready is not None
-        auth._ready.source._start_over()
+        start_over(auth)
         return session.send(request, timeout=20).status_code
 
 

@@ -25,6 +25,7 @@ from aries_auth import (
 )
 from aries_auth.testing import AriesSandbox, flat_error, nested_error, oauth_error
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, Background, wait_until
+from tests.inside import source_of
 from tests.leaks import assert_no_secret
 
 from .conftest import Caller
@@ -88,8 +89,7 @@ def test_a_retry_after_beyond_the_30_s_fails_at_once_and_is_kept_to(
     with pytest.raises(TokenRequestError):
         auth.refresh()
     assert len(aries.token_requests) == 2, "refresh() tries at once"
-    assert auth._ready is not None
-    restraints = auth._ready.source._memory.restraints
+    restraints = source_of(auth)._memory.restraints
     assert restraints.failure is not None
     assert restraints.failure_until - time.monotonic() <= 60.0, "for a minute at most"
 

@@ -15,6 +15,7 @@ from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token, TokenReq
 from aries_auth.singleflight.pool import MOST_IN_BACKGROUND
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, LAST_CALL, in_threads, our_threads, wait_until
+from tests.inside import source_of
 
 from .conftest import Caller, with_requests
 
@@ -35,8 +36,7 @@ def settle(auth: AriesAuth) -> None:
 
 def margin_of(auth: AriesAuth, token: Token) -> float:
     """The seconds before the token's end from which on this object refreshes it."""
-    assert auth._ready is not None
-    return (token.expires_at or 0.0) - auth._ready.source.slot.cached.fresh_until
+    return (token.expires_at or 0.0) - source_of(auth).slot.cached.fresh_until
 
 
 def test_a_fresh_token_is_used_without_lock_io_or_thread(
@@ -251,7 +251,7 @@ def test_the_back_off_counts_the_failures_since_the_last_success(
             auth.get_token()
             settle(auth)
         stored(age=IN_MARGIN)
-        auth._ready.source._memory.cached = None  # type: ignore[union-attr]
+        source_of(auth)._memory.cached = None
     assert counted == [0, 1, 2, 0, 1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,6 +15,7 @@ import trio
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, our_threads, wait_until
+from tests.inside import flight_of, source_of
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -87,10 +89,8 @@ def test_a_call_after_a_login_does_not_share_the_end_of_a_look_before_it(
     assert store.looked.wait(10)
     new = stored(age=FRESH)
     after = Background(auth.get_token)
-    assert auth._ready is not None
-    under_way = auth._ready.source._under_way
-    assert under_way is not None
-    wait_until(lambda: len(under_way[0]._waiters) == 2)
+    flight = flight_of(auth)
+    wait_until(lambda: len(flight._waiters) == 2)
     store.go_on.set()
     assert after.outcome() == new.access_token
     with pytest.raises(LoginRequired):
@@ -154,7 +154,7 @@ def test_the_first_callers_of_an_object_share_its_source(make_auth: MakeAuth, st
     stored(age=FRESH)
     for _ in range(20):
         auth = make_auth()
-        assert len(set(map(id, in_threads(4, auth._prepare)))) == 1
+        assert len(set(map(id, in_threads(4, partial(source_of, auth))))) == 1
 
 
 def test_processes_share_one_token_request(auth: AriesAuth, aries: AriesSandbox, program: Program) -> None:

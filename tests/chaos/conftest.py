@@ -16,6 +16,7 @@ from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.singleflight.flight import FlightThread
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, wait_until
+from tests.inside import issued_refresh_token
 
 from .zygote import Zygote
 
@@ -63,7 +64,7 @@ class Bench:
     @property
     def is_newest(self) -> bool:
         """Whether the store has the refresh token that the server would take."""
-        entry = self.aries._grants._refresh.get(self.stored.refresh_token or "")
+        entry = issued_refresh_token(self.aries, self.stored.refresh_token)
         return entry is not None and not entry.ended and not entry.grant.revoked
 
     @property

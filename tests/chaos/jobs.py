@@ -25,6 +25,7 @@ from aries_auth import AriesAuth, FileTokenStore
 from aries_auth.testing import AriesSandbox
 from aries_auth.token_endpoint import attempt as sending
 from aries_auth.token_endpoint import network
+from tests.inside import pending_save_of, source_of, store_of
 
 from .instants import AtInstant
 from .load import Load
@@ -32,8 +33,8 @@ from .zygote import Line, connect
 
 # What the first call and the first refresh of a process load. No child has to do it again, and one that has become
 # another user may not be able to: that user need not see the folder where Python is.
-AriesAuth("id", "secret", "http://127.0.0.1/", store="token.json")._prepare()
-AriesAuth("id", "secret", "http://127.0.0.1/")._prepare()
+source_of(AriesAuth("id", "secret", "http://127.0.0.1/", store="token.json"))
+source_of(AriesAuth("id", "secret", "http://127.0.0.1/"))
 httpx.Client(verify=network.trust(httpx)).close()
 sending._version()
 
@@ -159,11 +160,11 @@ def caller(line: Line, *, path: str, grant: dict[str, Any], user: int | None = N
             elif told == "fsync works":
                 os.fsync = fsync
             elif told == "stored":
-                stored = auth._prepare().source._grant.store.load()
+                stored = store_of(auth).load()
                 line.say(stored and stored.refresh_token)
                 continue
             elif told == "idle":
-                line.say(auth._prepare().source._pending.idle)
+                line.say(pending_save_of(auth).idle)
                 continue
             elif told == "token":
                 line.say(auth.token and auth.token.refresh_token)

@@ -34,6 +34,7 @@ import trio
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox, TokenRequestRecord
 from aries_auth.testing.records import fingerprint
+from tests.inside import issued_refresh_token
 
 from .attempts import Attempts, say
 from .relay import Relay
@@ -253,7 +254,7 @@ class Login:
         """Under the lock, where no refresh is under way."""
         if stored is None or stored.refresh_token is None:
             return False
-        issued = self._aries._grants._refresh.get(stored.refresh_token)
+        issued = issued_refresh_token(self._aries, stored.refresh_token)
         if issued is not None and not issued.ended:
             return False
         self._record.lost.append((self.name, fingerprint(stored.refresh_token)))

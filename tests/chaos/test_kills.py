@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from aries_auth import LoginRequired
+from tests.inside import connections_of
 
 from .conftest import EXPIRED, Bench, wait_until
 from .zygote import Zygote
@@ -81,7 +82,7 @@ def test_a_sigkill_at_any_instant_leaves_the_store_whole_and_its_lock_free(
         victim.wait_gone()
         # What the dead process has sent may be processed yet, or even be accepted: in any case before what we send.
         requests.get(bench.aries.url, timeout=10)
-        wait_until(lambda: not bench.aries._server._connections, 10.0, "a connection of a dead process stays")
+        wait_until(lambda: not connections_of(bench.aries), 10.0, "a connection of a dead process stays")
 
         saved = int(bench.stored.access_token != old.access_token)  # fails where the store is not whole
         with bench.store.locked(0):

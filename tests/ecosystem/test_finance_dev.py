@@ -13,6 +13,7 @@ import pytest
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired
 from aries_auth.testing import AriesSandbox, fingerprint
 from tests.conftest import EXPIRED, wait_until
+from tests.inside import store_of
 
 pytest.importorskip("finance_dev", reason="needs finance-dev (Python 3.10 and later)")
 # The SDK imports its models when they are first looked at. freezegun looks at everything, and they would be made with
@@ -51,7 +52,7 @@ def sdk(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> Iterator[F
 
 def expired(aries: AriesSandbox, auth: AriesAuth) -> AriesAuth:
     """The same auth with a token that has just expired; its refresh token lives."""
-    store = auth._store
+    store = store_of(auth)
     assert isinstance(store, FileTokenStore)
     store.save(aries.issue_token(age=EXPIRED))
     return auth
@@ -123,7 +124,7 @@ def test_an_expired_token_is_refreshed_without_the_sdk_knowing(
 
 
 def test_a_401_is_met_with_a_refresh_and_one_resend(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
-    store = aries_client_auth._store
+    store = store_of(aries_client_auth)
     assert isinstance(store, FileTokenStore)
     store.save(aries_sandbox.issue_token(age=600))
     aries_sandbox.revoke_access_tokens()
@@ -227,7 +228,7 @@ def test_the_async_websocket_takes_the_auth_itself_too(
 
 def test_a_stream_outlives_its_token(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> None:
     aries_sandbox.rules.access_token_lifetime = 1.5
-    store = aries_client_auth._store
+    store = store_of(aries_client_auth)
     assert isinstance(store, FileTokenStore)
     store.save(aries_sandbox.issue_token())
     config = WebSocketConfig(reconnect_initial_delay=0.05, reconnect_max_delay=0.1)

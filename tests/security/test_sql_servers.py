@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 
 from aries_auth import AriesAuth, ConfigurationError, StoreError, Token
 from aries_auth.sql import SQLTokenStore
+from tests.inside import engine_of
 from tests.leaks import assert_no_secret
 
 TOKEN = Token("access-1", "refresh-1", expires_at=2e9, obtained_at=1e9)
@@ -84,7 +85,7 @@ def test_a_table_of_ones_own_or_of_the_databases_owner_is_trusted_and_asked_for_
     store.save(TOKEN)
     from aries_auth.sql import database
 
-    asked = database._trusted[store._database.engine]
+    asked = database._trusted[engine_of(store)]
     assert asked == {"aries_tokens"}
 
 

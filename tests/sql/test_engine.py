@@ -20,6 +20,7 @@ from aries_auth.settings import login_command
 from aries_auth.sql import SQLTokenStore
 from aries_auth.sql.database import _engine_of
 from tests.conftest import EXPIRED
+from tests.inside import engine_of, store_of
 from tests.leaks import assert_no_secret
 from tests.sql.cluster import PASSWORD
 
@@ -154,10 +155,10 @@ def test_a_store_made_from_an_engine_does_not_pickle_and_says_so(engine):
 def test_copies_share_the_engine(engine):
     auth = AriesAuth("c", "s", "http://localhost/", store=SQLTokenStore(engine, "default"))
     copied = copy.deepcopy(auth)
-    copied._store.save(TOKEN)
-    assert auth._store.load() == TOKEN
-    assert copy.copy(auth._store).load() == TOKEN
-    assert copied._store._database.engine is engine
+    store_of(copied).save(TOKEN)
+    assert store_of(auth).load() == TOKEN
+    assert copy.copy(store_of(auth)).load() == TOKEN
+    assert engine_of(store_of(copied)) is engine
 
 
 # Connections
@@ -360,16 +361,16 @@ def test_stores_of_one_url_share_an_engine_that_keeps_no_connection(postgresql):
     one, two = SQLTokenStore(postgresql, "one"), SQLTokenStore(postgresql, "two")
     one.save(TOKEN)
     two.save(TOKEN)
-    assert one._database.engine is two._database.engine
-    assert isinstance(one._database.engine.pool, NullPool)
+    assert engine_of(one) is engine_of(two)
+    assert isinstance(engine_of(one).pool, NullPool)
     assert _engine_of.cache_info().currsize >= 1
 
 
 def test_the_options_of_a_url_win_over_ours(postgresql):
     store = SQLTokenStore(f"{postgresql}?connect_timeout=3&application_name=mine", "default")
-    with store._database.engine.connect() as connection:
+    with engine_of(store).connect() as connection:
         assert connection.exec_driver_sql("SHOW application_name").scalar_one() == "mine"
-    with SQLTokenStore(postgresql, "default")._database.engine.connect() as connection:
+    with engine_of(SQLTokenStore(postgresql, "default")).connect() as connection:
         assert connection.exec_driver_sql("SHOW application_name").scalar_one() == "aries-auth"
 
 

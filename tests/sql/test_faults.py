@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 from aries_auth import LockTimeout, StoreError, Token
 from aries_auth.sql import SQLTokenStore
 from aries_auth.sql.row import RowLock
+from tests.inside import engine_of
 from tests.leaks import assert_no_secret
 from tests.sql.proxy import Proxy
 
@@ -508,7 +509,7 @@ def test_a_commit_is_on_the_disk_whatever_the_role_says(server, store):
         connection = entry._row._connection
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
         entry.save(NEW)
-    with other._database.engine.connect() as connection:
+    with engine_of(other).connect() as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off"
 
 

@@ -13,6 +13,7 @@ import pytest
 from aries_auth import LockTimeout, Token
 from aries_auth.sql import SQLTokenStore
 from tests.conftest import EXPIRED, in_threads
+from tests.inside import engine_of
 from tests.sql.cluster import PASSWORD, free_port, unprivileged
 
 
@@ -66,7 +67,7 @@ def test_the_lock_holds_behind_pgbouncer_and_leaves_nothing_in_a_session(bounced
             pass
         assert time.monotonic() - begun < 2
         entry.save(Token("access-2"))
-    engine = store._database.engine
+    engine = engine_of(store)
     for _ in range(4):
         with engine.connect() as connection:
             names = (

@@ -15,6 +15,7 @@ import pytest
 
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, LockTimeout, StoreError, Token, TokenStore
 from aries_auth.store import profile_path, store_name
+from tests.inside import store_of
 from tests.leaks import assert_no_secret
 from tests.store.conftest import (
     ACCESS,
@@ -190,7 +191,7 @@ def test_an_auth_with_an_encrypted_store_pickles_and_its_keys_travel(path: Path)
     store = FileTokenStore(path, cipher=Fernet(Fernet.generate_key()))
     store.save(some_token())
     there = pickle.loads(pickle.dumps(AriesAuth("c", "s", "http://localhost/", store=store)))
-    assert there._store.load() == some_token()
+    assert store_of(there).load() == some_token()
     assert "raw keys" in (FileTokenStore.__doc__ or "")
 
 
