@@ -122,7 +122,7 @@ def test_wherever_a_call_is_interrupted_no_grant_is_lost_and_the_same_object_goe
             break
         times += 1
     print(f"{name}: interrupted at {times} of {instant.count} instants in turn, 0 grants lost")
-    assert instant.count > 100
+    assert instant.count > 50
 
 
 @pytest.mark.parametrize("step", [24, pytest.param(1, marks=pytest.mark.soak)])
