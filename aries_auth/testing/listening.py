@@ -32,7 +32,7 @@ class Listening:
 
     @property
     def origin(self) -> str:
-        """Where it listens, or has listened."""
+        """The address that it listens on, or has listened on."""
         if not self._port:
             raise RuntimeError("The sandbox has no address before it is started.")
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
