@@ -29,6 +29,9 @@ class Origin(NamedTuple):
         return (f"{self.scheme}://{host}/", explicit) if self.port == DEFAULT_PORTS[self.scheme] else (explicit,)
 
 
+_ARIES_API = Origin("https", API_ORIGIN[len("https://") :], DEFAULT_PORTS["https"])
+
+
 def check_redirect_uri(uri: object, name: str = "The redirect URI") -> str:
     """A redirect URI as RFC 6749 section 3.1.2 has it, absolute and without a fragment.
 
@@ -121,12 +124,14 @@ def _origin(entry: object, name: str) -> Origin:
 
 def token_url(given: str | None) -> str:
     """The token endpoint: what was given (and checked), else ``$ARIES_TOKEN_URL``, else Aries'."""
-    return given or check_endpoint("$ARIES_TOKEN_URL", variable("ARIES_TOKEN_URL") or TOKEN_URL)
+    named = variable("ARIES_TOKEN_URL")
+    return given or (TOKEN_URL if named is None else check_endpoint("$ARIES_TOKEN_URL", named))
 
 
 def authorize_url(given: str | None) -> str:
     """The authorization endpoint: what was given (and checked), else ``$ARIES_AUTHORIZE_URL``, else Aries'."""
-    return given or check_endpoint("$ARIES_AUTHORIZE_URL", variable("ARIES_AUTHORIZE_URL") or AUTHORIZE_URL)
+    named = variable("ARIES_AUTHORIZE_URL")
+    return given or (AUTHORIZE_URL if named is None else check_endpoint("$ARIES_AUTHORIZE_URL", named))
 
 
 def api_origins(given: tuple[Origin, ...] | None) -> tuple[Origin, ...]:
@@ -135,7 +140,7 @@ def api_origins(given: tuple[Origin, ...] | None) -> tuple[Origin, ...]:
         return given
     listed = variable("ARIES_API_ORIGINS")
     if listed is None:
-        return parse_origins([API_ORIGIN])
+        return (_ARIES_API,)
     return parse_origins([part.strip() for part in listed.split(",") if part.strip()], "$ARIES_API_ORIGINS")
 
 

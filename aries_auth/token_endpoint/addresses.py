@@ -13,7 +13,10 @@ API_ORIGIN = "https://api.aries.com"
 @functools.lru_cache(maxsize=64)
 def is_loopback(host: str | None) -> bool:
     """Whether a host name or address can only mean this machine."""
+    name = (host or "").lower()
+    if ":" not in name and not name[-1:].isdigit():  # no address: none ends otherwise
+        return name == "localhost"
     try:
-        return host is not None and (host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback)
+        return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
