@@ -10,8 +10,8 @@ from aries_auth.token import Token, is_bearer
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 PROXY_LOGIN = (
-    "The proxy asks for a user name and a password: check those in its URL ($HTTPS_PROXY, or that of your "
-    "token_client); characters such as #, / and % have to be percent-encoded there."
+    "The proxy asks for a user name and a password: set $HTTPS_PROXY to http://user:password@host:port, with "
+    "characters such as #, / and % percent-encoded, or pass a token_client= that knows them."
 )
 # docs/architecture.md, "What went wrong": a refresh refused with one of these is not a verdict on the grant.
 _OTHER_CAUSES = frozenset({

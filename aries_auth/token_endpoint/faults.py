@@ -13,7 +13,7 @@ from urllib3.exceptions import NewConnectionError
 from aries_auth.errors import printable
 from aries_auth.token_endpoint import answers
 from aries_auth.token_endpoint.answer import Attempt
-from aries_auth.token_endpoint.network import PROXY_ADVICE, UNREACHED_ADVICE, UNTRUSTED_ADVICE
+from aries_auth.token_endpoint.network import UNREACHED_ADVICE, UNTRUSTED_ADVICE
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
 
 _NEVER_MADE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
@@ -36,9 +36,8 @@ def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
     if status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
         retryable = answers.is_later(status) or status < 400
-        return Attempt(
-            fault=fault, unsent=True, retryable=retryable, advice=PROXY_ADVICE if status in (401, 407) else ""
-        )
+        advice = answers.PROXY_LOGIN if status in (401, 407) else ""
+        return Attempt(fault=fault, unsent=True, retryable=retryable, advice=advice)
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):

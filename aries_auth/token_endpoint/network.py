@@ -12,10 +12,6 @@ UNTRUSTED_ADVICE = (
     "If a company proxy reads TLS here, set $REQUESTS_CA_BUNDLE or $SSL_CERT_FILE to a file with its CA, or pass a "
     "token_client= that trusts it; else check the token URL."
 )
-PROXY_ADVICE = (
-    "Set $HTTPS_PROXY to http://user:password@host:port, with characters such as #, / and % percent-encoded, or pass a "
-    "token_client= that knows the proxy's credentials."
-)
 UNREACHED_ADVICE = "Try again later. Behind a company proxy, set $HTTPS_PROXY or pass a token_client= that uses it."
 
 
