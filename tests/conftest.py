@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 import pytest
 import trio
@@ -221,10 +221,15 @@ class Program:
         return output
 
     def end(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        end_all(self._processes)
+
+
+def end_all(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Ends what still runs, and waits for it."""
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ from aries_auth import AriesAuth, LoginRequired, Token
 from aries_auth.refresh import process
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, IN_MARGIN, Program, wait_until
+from tests.inside import store_of
+
+TokenBy = Callable[[str], Awaitable[str]]
 
 OLD = 100.0  # seconds; beyond the youth of 30
 AGES = {"that lives": 0.0, "that is due": IN_MARGIN, "that has expired": EXPIRED, "that is refused": OLD}
@@ -51,7 +54,7 @@ class TestBlockbuster:
 
     def test_it_sees_what_would_block(self, auth: AriesAuth, watched: None) -> None:
         async def main() -> None:
-            auth._prepare().source._grant.store.load()
+            store_of(auth).load()
 
         with pytest.raises(Exception, match=r"Blocking call to os.path.abspath"):
             asyncio.run(main())
@@ -116,6 +119,12 @@ class TestTrioAsyncio:
     def auth(self, make_auth: Callable[..., AriesAuth]) -> AriesAuth:
         return make_auth()
 
+    @pytest.fixture
+    def token_by(self, trio_asyncio: Any, auth: AriesAuth) -> TokenBy:
+        """The token, awaited by a task of trio or by asyncio's code in one."""
+        ways = {"trio": auth.get_token_async, "asyncio": trio_asyncio.aio_as_trio(auth.get_token_async)}
+        return lambda flavour: ways[flavour]()
+
     def test_calls_of_both_kinds_share_one_refresh(
         self, trio_asyncio: Any, program: Program, aries: AriesSandbox, age: str
     ) -> None:
@@ -147,7 +156,7 @@ class TestTrioAsyncio:
 
     @pytest.mark.parametrize("flavour", ["trio", "asyncio"])
     def test_the_loop_runs_on_while_a_token_is_waited_for(
-        self, trio_asyncio: Any, auth: AriesAuth, stored: Callable[..., Token], aries: AriesSandbox, flavour: str
+        self, trio_asyncio: Any, token_by: TokenBy, stored: Callable[..., Token], aries: AriesSandbox, flavour: str
     ) -> None:
         stored(age=EXPIRED)
         aries.fail(delay=0.5)
@@ -162,8 +171,7 @@ class TestTrioAsyncio:
         async def main() -> None:
             async with trio_asyncio.open_loop(), trio.open_nursery() as nursery:
                 nursery.start_soon(beat)
-                wanted = auth.get_token_async
-                assert await (wanted() if flavour == "trio" else trio_asyncio.aio_as_trio(wanted)())
+                assert await token_by(flavour)
                 nursery.cancel_scope.cancel()
 
         trio.run(main)
@@ -171,7 +179,13 @@ class TestTrioAsyncio:
 
     @pytest.mark.parametrize("flavour", ["trio", "asyncio"])
     def test_a_wait_that_is_cancelled_leaves_the_refresh_to_go_on(
-        self, trio_asyncio: Any, auth: AriesAuth, stored: Callable[..., Token], aries: AriesSandbox, flavour: str
+        self,
+        trio_asyncio: Any,
+        token_by: TokenBy,
+        auth: AriesAuth,
+        stored: Callable[..., Token],
+        aries: AriesSandbox,
+        flavour: str,
     ) -> None:
         stored(age=EXPIRED)
         aries.fail(delay=0.4)
@@ -179,8 +193,7 @@ class TestTrioAsyncio:
         async def main() -> None:
             async with trio_asyncio.open_loop():
                 with trio.move_on_after(0.1) as scope:
-                    wanted = auth.get_token_async
-                    await (wanted() if flavour == "trio" else trio_asyncio.aio_as_trio(wanted)())
+                    await token_by(flavour)
                 assert scope.cancelled_caught
 
         trio.run(main)

@@ -14,7 +14,7 @@ import pytest
 
 from aries_auth import FileTokenStore
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, ROOT
+from tests.conftest import EXPIRED, ROOT, end_all
 
 pytestmark = [pytest.mark.noisy, pytest.mark.timeout(900)]
 
@@ -38,10 +38,7 @@ class Processes:
         return process
 
     def end(self) -> None:
-        for process in self._all:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        end_all(self._all)
 
 
 @pytest.fixture
