@@ -1,4 +1,4 @@
-"""The rules of one token, pure: its windows, whether it is young, how long to wait, and back-off.
+"""The rules of one token, pure: its margin and last call, whether it is young, how long to wait, and back-off.
 
 Instants are Unix time in seconds and are passed in; nothing here reads a clock. What a refresh does with what memory
 and store show is in `decision`.

@@ -1,7 +1,8 @@
 """TokenSource: hands out a token that can be used, from memory, else the store, else the token endpoint.
 
 What to do is decided here once, as steps that yield what to wait for; `flight.drive` and `flight.drive_async` carry
-them out. Nothing here knows requests or httpx. The work that a flight does is in `refresher`.
+them out. Nothing here knows requests or httpx. The work that a flight does is in `refresher`. A forked child starts
+over here.
 """
 
 from __future__ import annotations
