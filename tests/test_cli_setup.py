@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -459,6 +461,55 @@ def test_doctor_online_sends_one_request_without_a_token(command: Command) -> No
     assert not any(request.fingerprint for request in command.aries.api_requests)
     _, document = doctor(command, "--online", ARIES_API_ORIGINS="http://127.0.0.1:1")
     assert check_of(document, "online")["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "lives, refresh_lives, code, status, detail",
+    [
+        (1800.0, 30 * 86400.0, 0, "ok", "the access token: 30 minutes left; the refresh token: 30 days left"),
+        (1800.0, 86400.0, 0, "warning", "the refresh token: 24 hours left"),
+        (1800.0, None, 0, "warning", "it can't be refreshed"),
+        (-2.0, -2.0, 3, "failed", "access token and refresh token have ended"),
+    ],
+    ids=["both live", "a refresh token near its end", "no refresh token", "both have ended"],
+)
+def test_doctor_says_what_the_stored_token_is_worth(
+    command: Command, lives: float, refresh_lives: float | None, code: int, status: str, detail: str
+) -> None:
+    now, aries = time.time(), command.aries
+    command.store.save(
+        Token(
+            "access-1",
+            None if refresh_lives is None else "refresh-1",
+            obtained_at=now - 1800.0,
+            expires_at=now + lives + 1.0,
+            refresh_token_expires_at=None if refresh_lives is None else now + refresh_lives + 1.0,
+            client_id=aries.client_id,
+            redirect_uri=aries.redirect_uri,
+        )
+    )
+    done = command.call("doctor", "--json")
+    check = check_of(json.loads(done.stdout), "token")
+    assert (done.returncode, check["status"]) == (code, status)
+    assert detail in check["detail"]
+    assert (check["cure"] is None) == (status == "ok")
+
+
+@pytest.mark.parametrize("late, status", [(0.0, "ok"), (630.0, "failed")])
+def test_doctor_online_compares_the_clocks(command: Command, late: float, status: str) -> None:
+    command.log_in()
+    command.aries.fail("api", status=200, headers={"Date": formatdate(time.time() + late, usegmt=True)})
+    document = json.loads(command.call("doctor", "--json", "--online").stdout)
+    check = check_of(document, "clock")
+    assert check["status"] == status
+    assert late == 0.0 or "differs from the API's by 10 minutes" in check["detail"]
+
+
+def test_doctor_names_the_variables_for_a_secret_that_a_database_has_no_place_for(command: Command) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    told = {"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": f"sqlite:///{command.home / 'tokens.db'}"}
+    document = json.loads(command.call("doctor", "--json", **{**UNTOLD, **told}).stdout)
+    assert check_of(document, "client secret")["cure"] == "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
 
 
 def test_doctor_for_people_is_a_line_a_check_with_a_mark_and_the_cure(command: Command) -> None:
