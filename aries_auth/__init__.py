@@ -61,7 +61,7 @@ if "logging" in sys.modules:
     import_module(f"{__name__}.log")  # else when the first module that logs is loaded
 
 
-if not TYPE_CHECKING:  # a checker would take it that every name is there
+if not TYPE_CHECKING:  # else a checker believes that every name exists
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:

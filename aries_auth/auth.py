@@ -36,7 +36,7 @@ class _HasHeaders(Protocol):
 
 
 # What `__call__` takes, for type checkers: httpx2's clients take an object that isn't their own `Auth` if it can be
-# called with their request. At run time they know it by its class, and call it never.
+# called with their request. At run time they know it by its class and never call it.
 _Request = TypeVar("_Request", bound=_HasHeaders)
 
 
@@ -72,7 +72,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
 
     __module__ = "aries_auth"
 
-    # Slots: quicker to read on every request, and smaller where each user of a web backend has an object.
+    # Slots: quicker to read on every request, and smaller, since each user of a web backend has an object.
     __slots__ = (
         "_api_origins",
         "_background",
@@ -102,7 +102,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         background: bool | None = None,
     ) -> None:
         self._ready: Calls | None = None
-        # Defaults need no check and no object: one AriesAuth a user is made, by the hundred thousand.
+        # Defaults need no check and no object: a web backend makes one AriesAuth per user, 100,000 of them.
         self._client = _FROM_ENVIRONMENT
         if client_secret is not None:
             # The secret goes first: what is refused below is raised from a frame that no longer holds it.
@@ -181,8 +181,8 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
 
         Args:
             refused: an access token that was just answered 401. It is compared with the newest, as a call's own is:
-                one refresh serves all who bring the same one. If there is nothing newer, the same token comes back:
-                hand the 401 on then.
+                one refresh serves all who bring the same one. If there is nothing newer, the same token comes back;
+                then report the 401.
 
         Raises:
             AriesAuthError: as a call does; `LoginRequired` for a dead grant.

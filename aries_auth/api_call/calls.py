@@ -18,7 +18,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint.library import library_of_request
 
-# The streams over bytes, which most requests have; told here without a call, since every request comes this way.
+# Streams over bytes, which most requests have: recognized without a call, since every request comes this way.
 _BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
 

@@ -55,7 +55,7 @@ class Call(NamedTuple):
             self.attach(request)
             return request
         waiting = _Waiting(self, request)
-        # An AsyncSession awaits the first before it sends; a Session knows the second alone.
+        # An AsyncSession awaits the first before it sends; a Session knows only the second.
         request._asynchronous_auth, request._pending_async_auth = True, waiting.attach_async  # noqa: SLF001
         request.hooks["pre_request"].append(waiting.attach)
         return request
@@ -151,7 +151,7 @@ def _sender(response: Any, options: dict[str, Any]) -> Sender:
 
 
 def _in_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")  # loaded where a loop runs; the rest of us need not pay for it
+    asyncio = sys.modules.get("asyncio")  # loaded if a loop runs; other programs need not pay for it
     if asyncio is None:
         return False
     try:

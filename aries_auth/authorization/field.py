@@ -17,7 +17,7 @@ from aries_auth.authorization.talk import Talk
 from aries_auth.token import Secret
 
 _PROMPT = "The address that your browser ended on, if it could not be reached: "
-_ON_ITS_WAY = 1.0  # seconds; an interrupt that was sent comes much sooner
+_ON_ITS_WAY = 1.0  # seconds; a real interrupt comes much sooner
 
 
 class Stopped(Exception):

@@ -48,7 +48,7 @@ class Memory:
         return None if self.cached is None else self.cached.token
 
     def install(self, token: Token, now: float) -> CachedToken:
-        """Put another token into memory; the slot is the caller's to fill."""
+        """Put another token into memory; the caller fills the slot."""
         self.cached = policy.cache(
             token, now=now, refresh_margin=self._refresh_margin, spread=self._spread, predecessor=self.token
         )

@@ -38,7 +38,7 @@ class PendingSave:
     """The save of one grant that is still to be done, if there is one.
 
     Args:
-        grant: its store is where to.
+        grant: the token is saved in its store.
         memory: its slot is kept empty as long as a save is pending.
     """
 

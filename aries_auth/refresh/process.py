@@ -45,7 +45,7 @@ def is_looked_at() -> bool:
 
 @lru_cache(maxsize=1)
 def _is_child(pid: int) -> bool:
-    """Whether this process is somebody's child, to be ended without more ado."""
+    """Whether another process started this one and may end it at any time."""
     multiprocessing: Any = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         return True

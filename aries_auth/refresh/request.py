@@ -23,7 +23,7 @@ class RefreshRequest(NamedTuple):
 
     Attributes:
         reason: why.
-        now: the caller's reading of the clock. The work goes by it, since two clocks can disagree for ever.
+        now: the caller's reading of the clock. The work uses it, since two clocks can disagree for ever.
         known: the token that the caller found wanting, or None if it had none.
         library: the HTTP library of the call.
         at: the instant of `now` on the clock that waits are measured with.

@@ -3,7 +3,7 @@
 A parameter is checked when it is given, so at construction; a variable is read when it is first needed. An empty
 variable counts as unset.
 
-The names are loaded when they are first used: the command's quick ways need few of them.
+The names are loaded when they are first used: a command that answers at once needs few of them.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # a checker would take it that every name is there
+if not TYPE_CHECKING:  # else a checker believes that every name exists
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value  # found there from now on, without coming here
+        globals()[name] = value  # from now on it is found there
         return value

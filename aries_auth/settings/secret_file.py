@@ -63,9 +63,9 @@ def _read(path: str) -> tuple[Secret, str]:
     return (secret, "") if secret.reveal() else (nothing, "it is empty")
 
 
-@lru_cache(maxsize=64)  # once for each file of a process
+@lru_cache(maxsize=64)  # once per file and process
 def _warn(path: str, mode: int) -> None:
-    from aries_auth.log import logger  # noqa: PLC0415 - the command's quick ways do without logging
+    from aries_auth.log import logger  # noqa: PLC0415 - most commands do without logging
 
     logger.warning(
         "Others on this computer may read the secret in %s (mode %04o); run: chmod 600 %s",

@@ -115,7 +115,7 @@ def every_store(store: str | None) -> Iterator[StoreChoice]:
         for key in keys():
             yield StoreChoice(_row(store, key), key, chosen.source)
         return
-    from pathlib import Path  # noqa: PLC0415 - the command's quick ways do without
+    from pathlib import Path  # noqa: PLC0415 - most commands do without
 
     for path in sorted(Path(profile_path("default")).parent.glob("*.json")):
         if not path.name.startswith("."):

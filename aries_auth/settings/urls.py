@@ -51,7 +51,7 @@ def check_redirect_uri(uri: object, name: str = "The redirect URI") -> str:
         port = parts.port
     except ValueError:
         raise ConfigurationError(f"{name} {shown} is no URL.") from None
-    # "localhost:8000/callback" has a scheme, too, by the letter.
+    # By the letter of RFC 3986, "localhost:8000/callback" has a scheme, too.
     is_http = parts.scheme in DEFAULT_PORTS
     has_place = parts.hostname and port != 0 if is_http else parts.netloc or parts.path.startswith("/")
     if not parts.scheme or not has_place:

@@ -276,7 +276,7 @@ class AriesSandbox:
             TimeoutError: not within `timeout` seconds.
         """
         if not self._service.journal.wait_seen(route, count, timeout):
-            raise TimeoutError(f"Less than {count} requests to the route {route} within {timeout} s.")
+            raise TimeoutError(f"Fewer than {count} requests to the route {route} within {timeout} s.")
 
     def reset_counts(self) -> None:
         """Counts and records start again."""

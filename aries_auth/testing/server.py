@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a loopback socket, a thread a connection, that can be stopped at any moment."""
+"""HTTP/1.1 on a loopback socket, with one thread per connection, that can be stopped at any moment."""
 
 from __future__ import annotations
 
