@@ -298,6 +298,40 @@ def test_a_locked_keyring_is_a_configuration_error_with_the_cure(store: FileToke
     assert secret_of(store) == Secret(SECRET)
 
 
+@pytest.mark.parametrize("how", ["refuses", "forgets"])
+def test_a_keyring_that_does_not_keep_a_secret_is_named_or_the_file_keeps_it(
+    store: FileTokenStore, path: Path, keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "refuses":
+        keyring.locked = True
+    else:
+        monkeypatch.setattr(keyring, "get_password", lambda _service, _name: None)
+    what = r"it refused \(RuntimeError\)\. Unlock it" if how == "refuses" else "it did not keep it"
+    with pytest.raises(ConfigurationError, match=what) as caught:
+        saved_secret.save(store, "mine", Secret(SECRET), "keyring")
+    assert "hush" not in str(caught.value)
+    assert_no_secret(caught.value, SECRET)
+    assert not path.exists()
+    assert saved_secret.save(store, "mine", Secret(SECRET)) == "file"
+    assert secret_of(store) == Secret(SECRET)
+
+
+def test_a_keyring_that_does_not_let_go_of_a_secret_leaves_the_file_to_try_again(
+    store: FileTokenStore, path: Path, keyring: FakeKeyring
+) -> None:
+    saved_secret.save(store, "mine", Secret(SECRET))
+    keyring.locked = True
+    with pytest.raises(ConfigurationError, match=r"it refused \(RuntimeError\)\. Unlock it, and log out"):
+        saved_secret.delete(store)
+    keyring.locked, keyring.priority = False, 0
+    with pytest.raises(ConfigurationError, match="Remove 'aries-auth' there yourself"):
+        saved_secret.delete(store)
+    assert path.exists()
+    keyring.priority = 1
+    assert saved_secret.delete(store)
+    assert not keyring.kept
+
+
 def test_a_keyring_that_is_gone_is_a_configuration_error_with_the_cure(
     store: FileTokenStore, keyring: FakeKeyring
 ) -> None:
