@@ -153,6 +153,8 @@ def printable(text: object, secrets: Iterable[str] = ()) -> str:
 
 def escaped(text: str, keep: str = "") -> str:
     """Text with its control characters escaped, but for those to keep: a terminal obeys them, a log counts lines."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
 
 

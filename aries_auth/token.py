@@ -274,6 +274,8 @@ def _is_text(value: object) -> bool:
     """Whether it is text that can be sent and stored: JSON can spell half a surrogate pair, UTF-8 can't."""
     if not isinstance(value, str):
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -429,7 +429,7 @@ def processor_time(environment: dict[str, str], *arguments: str) -> float:
 
 
 @posix
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("args", [["token"], ["status", "--json"]])
 def test_it_costs_at_most_half_more_than_importing_click(command: Command, args: list[str]) -> None:
     command.log_in()

@@ -79,7 +79,7 @@ def _profile(name: str, **changes: Any) -> None:
     hypothesis.settings.register_profile(name, **{**patient, **changes})
 
 
-_profile("dev")
+_profile("dev", max_examples=40)
 _profile("ci", derandomize=True, database=None, print_blob=True)
 _profile("nightly", max_examples=2_000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

@@ -67,11 +67,13 @@ class Refresher:
         """
         try:
             with self._memory.lock:
-                result = self._fulfil(request, flight)
-                found = result.cached
-                if request.reason is Reason.FIRST and found is not None and not found.is_alive(request.now):
+                stored = self._load(self._grant.store)
+                found = self._judge(request, stored)
+                is_first = request.reason is Reason.FIRST
+                if is_first and isinstance(found, CachedToken) and not found.is_alive(request.now):
                     request = request.turned_to_need(found.token)  # in this thread: a job often begins so
-                    result = self._fulfil(request, flight)
+                    found = self._judge(request, stored)
+                result = Result(found) if isinstance(found, CachedToken) else self._refresh(request, flight, found)
         except Exception as exc:  # noqa: BLE001 - told below, with the others
             result = Result(None, exc)
         if result.cached is None:
@@ -91,10 +93,7 @@ class Refresher:
             self._memory.restraints = self._memory.restraints.after_failure(monotonic(), random.random())  # noqa: S311
         return error
 
-    def _fulfil(self, request: RefreshRequest, flight: Flight[CachedToken]) -> Result:
-        found = self._look(request, self._grant.store)
-        if isinstance(found, CachedToken):
-            return Result(found)
+    def _refresh(self, request: RefreshRequest, flight: Flight[CachedToken], found: Token) -> Result:
         # Before the lock is taken: a secret can come from a slow place, or from one that never answers.
         credentials = self._grant.credentials.credentials(found, self._grant.store)
         kept = self._pending.lease
@@ -122,7 +121,17 @@ class Refresher:
     # Looking
 
     def _look(self, request: RefreshRequest, stored_in: TokenStore | StoreEntry) -> CachedToken | Token:
-        """Bring memory up to date with the store.
+        """Bring memory up to date with the store, and say what fulfils the request; see `_judge`."""
+        return self._judge(request, self._load(stored_in))
+
+    def _load(self, stored_in: TokenStore | StoreEntry) -> Token | None:
+        stored = stored_in.load()
+        if stored is not None:
+            self._grant.credentials.check(stored, self._grant.name)
+        return stored
+
+    def _judge(self, request: RefreshRequest, stored: Token | None) -> CachedToken | Token:
+        """What to go on with, now that the store shows this.
 
         Returns:
             The cached token that fulfils the request, or the token whose refresh token is to be sent for it.
@@ -130,9 +139,6 @@ class Refresher:
         Raises:
             AriesAuthError: there is neither.
         """
-        stored = stored_in.load()
-        if stored is not None:
-            self._grant.credentials.check(stored, self._grant.name)
         memory = self._memory
         decision = decide(
             request,

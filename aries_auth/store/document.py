@@ -79,7 +79,7 @@ def _encode(
 
 
 def _pretty(document: Mapping[str, Any]) -> str:
-    if any(isinstance(value, (Mapping, list, tuple)) for value in document.values()):
+    if any(isinstance(value, (dict, list, tuple)) for value in document.values()):
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
     # The same for what is flat, as tokens are: with an indent, json takes its slow way.
     text = json.dumps(document, separators=(",\n  ", ": "), allow_nan=False)

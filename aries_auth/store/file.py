@@ -119,7 +119,7 @@ class FileTokenStore:
             LockTimeout: somebody else held the lock for `lock_timeout` seconds.
             StoreError: the file can't be removed, or a link led to a file that is no readable token.
         """
-        if os.path.isdir(os.path.dirname(self._place().path)):
+        if self._place().has_folder:
             with self.locked() as entry:
                 entry.delete()
 

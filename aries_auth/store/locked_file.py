@@ -33,11 +33,8 @@ class LockedFile:
 
     def __enter__(self) -> FileEntry:
         place = self._store._place()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        make_folder(os.path.dirname(place.path))
-        if resolve(place.path).path != place.path:
-            raise StoreError(
-                f"{place.path} became a symbolic link while its folder was made. Use a folder of your own."
-            )
+        if not place.has_folder:
+            _make_folder_of(place.path)
         self._entry = FileEntry(self._store, place)
         self._lock = exclusive_lock(f"{place.path}.lock", self._timeout)
         try:
@@ -56,6 +53,12 @@ class LockedFile:
         finally:
             if self._lock is not None:
                 self._lock.__exit__(kind, exc, traceback)
+
+
+def _make_folder_of(path: str) -> None:
+    make_folder(os.path.dirname(path))
+    if resolve(path).path != path:
+        raise StoreError(f"{path} became a symbolic link while its folder was made. Use a folder of your own.")
 
 
 class FileEntry:

@@ -13,10 +13,17 @@ _MOST_LINKS = 40  # as Linux has it
 
 
 class Place(NamedTuple):
-    """A file's own path, free of links, and whether a link led there."""
+    """A file's own path, free of links.
+
+    Attributes:
+        path: the path.
+        linked: whether a link led there.
+        has_folder: whether the folder above it was seen on the way.
+    """
 
     path: str
     linked: bool
+    has_folder: bool
 
 
 def reason(exc: OSError) -> str:
@@ -63,45 +70,48 @@ def resolve(path: str) -> Place:
 
 def _walk_windows(path: str) -> Place:
     # Only an administrator may make links there.
-    return Place(os.path.realpath(path), linked=True) if os.path.islink(path) else Place(path, linked=False)
+    linked = os.path.islink(path)
+    target = os.path.realpath(path) if linked else path
+    return Place(target, linked, os.path.isdir(os.path.dirname(target)))
 
 
 def _walk(path: str) -> Place:
     trusted = (effective_user(), 0)
     done, left = os.sep, path.split(os.sep)[::-1]
     links = 0
+    has_folder = is_folder = True
     while left:
         name = left.pop()
         if name in ("", os.curdir):
             continue
         if name == os.pardir:
-            done = os.path.dirname(done)
+            done, is_folder = os.path.dirname(done), True
             continue
         here = os.path.join(done, name)
-        target = _link_at(here, trusted)
+        mode, target = _look_at(here, trusted)
         if target is None:
-            done = here
+            done, has_folder, is_folder = here, is_folder, stat.S_ISDIR(mode)
             continue
         links += 1
         if links > _MOST_LINKS:
             raise StoreError(f"The symbolic links at {path} lead in a circle. Remove them.")
         done = os.sep if target.startswith(os.sep) else done
         left.extend(target.split(os.sep)[::-1])
-    return Place(done, linked=links > 0)
+    return Place(done, links > 0, has_folder)
 
 
-def _link_at(path: str, trusted: tuple[int | None, ...]) -> str | None:
-    """The target of the link that stands there, or None."""
+def _look_at(path: str, trusted: tuple[int | None, ...]) -> tuple[int, str | None]:
+    """The mode of what stands there (0: nothing to be seen; whoever opens it will say so), and a link's target."""
     try:
         status = os.lstat(path)
         if not stat.S_ISLNK(status.st_mode):
-            return None
+            return status.st_mode, None
         target = os.readlink(path)
     except OSError:
-        return None  # not there, or not to be seen: whoever opens it will say so
+        return 0, None
     if trusted[0] is not None and status.st_uid not in trusted:
         raise StoreError(
             f"{path} is a symbolic link that belongs to user {status.st_uid}, and is not followed: whoever made it "
             "would choose which file is read, replaced or removed. Remove the link, or use a folder of your own."
         )
-    return target
+    return status.st_mode, target

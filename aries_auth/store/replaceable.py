@@ -7,12 +7,14 @@ import stat
 import struct
 import sys
 from contextlib import suppress
+from typing import NamedTuple
 
 from aries_auth.store.path import effective_user
 from aries_auth.store.private import allowed_mode
 
 _DESCRIPTORS, _MOUNTS = "/proc/self/fdinfo", "/proc/self/mountinfo"
 _NAME_ALONE = sum(getattr(os, name, 0) for name in ("O_PATH", "O_NOFOLLOW", "O_CLOEXEC"))
+_TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC"))
 _GET_FLAGS = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601  # FS_IOC_GETFLAGS of linux/fs.h
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _CURE = (
@@ -24,13 +26,14 @@ _CURE = (
 
 def replace_fault(path: str) -> str:
     """What would make a replacement of this file fail; "" if nothing does. `path` has no link in it."""
-    if is_mount_point(path):
+    folder = os.path.dirname(path)
+    own, above = _standing(path), _standing(folder)
+    if _is_mount_point(path, own.mount, above.mount):
         return (
             "it is itself a mount point (a file that was bind-mounted, or a subPath), so no other file can be put in "
             "its place. Mount the folder that holds it instead"
         )
-    for held, what in ((path, "it"), (os.path.dirname(path), "its folder")):
-        flag = _protection(held)
+    for held, what, flag in ((path, "it", own.protection), (folder, "its folder", above.protection)):
         if flag:
             return f"{what} is {flag}, also for root. Run: {_CURE[flag]} {held!r}"
     return ""
@@ -56,10 +59,75 @@ def permission_fault(status: os.stat_result, mode: int) -> str:
     return ""
 
 
+class _Standing(NamedTuple):
+    """How a file or folder stands: the id of the mount that it is in, and what its filesystem protects it from."""
+
+    mount: bytes = b""  # the system does not tell
+    protection: str = ""  # or `immutable`, or `append-only`; root can't replace it either
+
+
+def _standing(path: str) -> _Standing:
+    try:
+        if not sys.platform.startswith("linux"):
+            flags = getattr(os.lstat(path), "st_flags", 0)
+            immutable, append_only = stat.UF_IMMUTABLE | stat.SF_IMMUTABLE, stat.UF_APPEND | stat.SF_APPEND
+            return _Standing(protection=_protection(flags, immutable, append_only))
+        descriptor = _open(path)
+    except OSError:
+        return _Standing()  # not there
+    try:
+        return _Standing(_mount_of(descriptor), _protection(_linux_flags(descriptor), _IMMUTABLE, _APPEND_ONLY))
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, _TO_READ)
+    except PermissionError:
+        return os.open(path, _NAME_ALONE)
+
+
+def _protection(flags: int, immutable: int, append_only: int) -> str:
+    """What chattr or chflags has set."""
+    return "immutable" if flags & immutable else "append-only" if flags & append_only else ""
+
+
+def _linux_flags(descriptor: int) -> int:
+    if sys.platform == "win32":
+        return 0
+    import fcntl  # noqa: PLC0415 - not there on Windows
+
+    try:
+        answer = fcntl.ioctl(descriptor, _GET_FLAGS, struct.pack("l", 0))
+    except OSError:
+        return 0  # a filesystem without such flags
+    return int(struct.unpack_from("i", answer)[0])  # an int is written, whatever the macro says
+
+
+def _mount_of(descriptor: int) -> bytes:
+    """The id of the mount that it is in (proc(5), "fdinfo"), or b"" if the system does not tell.
+
+    Asked first: the list of all mounts is long on a host of many containers.
+    """
+    try:
+        lines = os.open(f"{_DESCRIPTORS}/{descriptor}", _TO_READ)
+        try:
+            _, _, rest = os.read(lines, 1024).partition(b"\nmnt_id:")
+        finally:
+            os.close(lines)
+    except OSError:
+        return b""
+    return rest.partition(b"\n")[0].strip()
+
+
 def is_mount_point(path: str) -> bool:
     """Whether another file or folder is mounted at this path."""
-    folder = os.path.dirname(path)
-    own, above = _mount_of(path), _mount_of(folder)
+    return _is_mount_point(path, _standing(path).mount, _standing(os.path.dirname(path)).mount)
+
+
+def _is_mount_point(path: str, own: bytes, above: bytes) -> bool:
     if own and above:
         return own != above
     mounted = _mount_points()
@@ -67,28 +135,9 @@ def is_mount_point(path: str) -> bool:
         return path in mounted
     try:
         # Elsewhere than on Linux; there a file of an overlay may have another device than its folder.
-        return os.lstat(path).st_dev != os.lstat(folder).st_dev
+        return os.lstat(path).st_dev != os.lstat(os.path.dirname(path)).st_dev
     except OSError:
         return False
-
-
-def _mount_of(path: str) -> bytes:
-    """The id of the mount that a path is in (proc(5), "fdinfo"), or b"" if the system does not tell.
-
-    Asked first: the list of all mounts is long on a host of many containers.
-    """
-    if not sys.platform.startswith("linux"):
-        return b""
-    try:
-        descriptor = os.open(path, _NAME_ALONE)
-        try:
-            with open(f"{_DESCRIPTORS}/{descriptor}", "rb", buffering=0) as lines:
-                _, _, rest = lines.read(1024).partition(b"\nmnt_id:")
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return b""
-    return rest.partition(b"\n")[0].strip()
 
 
 def _mount_points() -> set[str] | None:
@@ -107,32 +156,3 @@ def _unescaped(text: str) -> str:
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, char)
     return text
-
-
-def _protection(path: str) -> str:
-    """`immutable` or `append-only` if the file or folder is so (chattr, chflags); root can't replace it either."""
-    flags = immutable = append_only = 0
-    try:
-        if sys.platform.startswith("linux"):
-            flags, immutable, append_only = _linux_flags(path), _IMMUTABLE, _APPEND_ONLY
-        else:
-            flags = getattr(os.lstat(path), "st_flags", 0)
-            immutable = stat.UF_IMMUTABLE | stat.SF_IMMUTABLE
-            append_only = stat.UF_APPEND | stat.SF_APPEND
-    except OSError:
-        return ""  # not there, or a filesystem without such flags
-    return "immutable" if flags & immutable else "append-only" if flags & append_only else ""
-
-
-def _linux_flags(path: str) -> int:
-    if sys.platform == "win32":
-        return 0
-    import fcntl  # noqa: PLC0415 - not there on Windows
-
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        answer = fcntl.ioctl(descriptor, _GET_FLAGS, struct.pack("l", 0))
-        return int(struct.unpack_from("i", answer)[0])  # an int is written, whatever the macro says
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)

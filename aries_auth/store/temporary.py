@@ -105,9 +105,11 @@ class TemporaryFile:
 
     def _create(self, size: int) -> str:
         self._descriptor = descriptor = self._open()
-        if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o600 != self._mode & 0o600:
+        status = os.fstat(descriptor)
+        if sys.platform != "win32" and status.st_mode & 0o600 != self._mode & 0o600:
             os.fchmod(descriptor, self._mode)  # a umask that takes the owner's own bits
-        fault = permission_fault(os.fstat(descriptor), self._mode)
+            status = os.fstat(descriptor)
+        fault = permission_fault(status, self._mode)
         if not fault:
             allocate(descriptor, size)
             self._allocated = size

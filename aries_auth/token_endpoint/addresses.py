@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 AUTHORIZE_URL = "https://app.aries.com/oauth2/authorize"
@@ -9,6 +10,7 @@ TOKEN_URL = "https://api.aries.com/v1/oauth2/token"
 API_ORIGIN = "https://api.aries.com"
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str | None) -> bool:
     """Whether a host name or address can only mean this machine."""
     try:

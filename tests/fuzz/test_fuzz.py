@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from tests.fuzz import targets
 
@@ -39,7 +39,6 @@ urls = st.builds(
 def test_whatever_comes_in_is_understood_or_refused_with_an_error_of_our_own(target: Callable[[bytes], None]) -> None:
     number = targets.TARGETS.index(target)
 
-    @settings(max_examples=100, deadline=None)
     @given(st.binary(max_size=300) | damaged | damaged.map(lambda data: b"\x02" + data) | urls)
     def feed(data: Any) -> None:
         targets.one(bytes([number]) + data)
