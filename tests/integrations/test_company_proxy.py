@@ -158,14 +158,14 @@ def test_an_authority_that_is_not_trusted_is_named_with_the_cure_and_not_tried_a
 # The proxy's CA stands in the system's store as truststore sees it: a test must not change the real one.
 TRUSTSTORE = """
 import contextlib, sys
-import truststore, truststore._api
+import truststore
 
 @contextlib.contextmanager
 def system_store(context):
     context.load_verify_locations(cafile=sys.argv[1])
     yield
 
-truststore._api._configure_context = system_store
+sys.modules["truststore._api"]._configure_context = system_store
 """
 
 
