@@ -28,11 +28,12 @@ _LIBRARY = "niquests"
 
 def is_prepared_request(request: object) -> bool:
     """Whether it is a request that a session of niquests has prepared."""
-    return _is_of_niquests(type(request))
+    kind: Any = type(request)  # mypy takes no class for hashable
+    return _is_of_niquests(kind)
 
 
 @lru_cache(maxsize=32)  # asked for every call
-def _is_of_niquests(kind: type) -> bool:
+def _is_of_niquests(kind: type[Any]) -> bool:
     return any(
         base.__name__ == "PreparedRequest" and base.__module__.partition(".")[0] == _LIBRARY for base in kind.__mro__
     )
