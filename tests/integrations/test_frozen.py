@@ -166,9 +166,13 @@ def test_a_zipapp_calls_and_has_the_command(
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
+    metadata = source / "aries_auth-7.8.9.dist-info" / "METADATA"  # as `pip install --target` puts it there
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: aries-auth\nVersion: 7.8.9\n")
     zipapp.create_archive(source, tmp_path / "program.pyz")
     frozen = [sys.executable, tmp_path / "program.pyz"]
     where_is_it = "import sys; sys.path.insert(0, sys.argv[1]); import aries_auth; print(aries_auth.__file__)"
     where = run(sys.executable, "-c", where_is_it, frozen[1], environment=environment)
     assert "program.pyz" in where.stdout
     check(frozen, aries, url, environment)
+    assert (aries.token_requests[0].user_agent or "").startswith("aries-auth/7.8.9 ")
