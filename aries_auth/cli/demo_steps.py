@@ -84,7 +84,7 @@ def _done(step: Callable[[], str]) -> str:
 
 
 def _is_frozen() -> bool:
-    """Whether PyInstaller or Nuitka made this program: it would start itself in the place of Python."""
+    """Whether PyInstaller or Nuitka made this program. Its `sys.executable` is the program itself, and no Python."""
     return bool(getattr(sys, "frozen", False)) or "__compiled__" in globals()
 
 

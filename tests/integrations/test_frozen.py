@@ -65,6 +65,13 @@ def build(*command: object, timeout: float = 900.0, **variables: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def installed(folder: Path) -> Path:
+    """Where the package is, as its users have it. (By a link to a checkout, Nuitka finds no version.)"""
+    site = folder / "site"
+    build(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, ROOT)
+    return site
+
+
 def needs(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"needs {module}")
@@ -90,7 +97,7 @@ def check_command(frozen: list[object], aries: AriesSandbox, environment: dict[s
     assert (shown.returncode, "--save-secret" in shown.stdout) == (0, True), shown.stderr
 
 
-# Analysing what two HTTP libraries import takes a minute of a processor.
+# Analysing what two HTTP libraries import takes a minute of a processor. The entry point names the hook.
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_pyinstaller_makes_one_file_of_a_program_and_of_the_command(
@@ -98,9 +105,8 @@ def test_pyinstaller_makes_one_file_of_a_program_and_of_the_command(
 ) -> None:
     needs("PyInstaller")
     folders = [f"--{name}path={tmp_path / name}" for name in ("dist", "work", "spec")]
-    hooks = f"--additional-hooks-dir={HOOKS}"  # as the entry point says, which a checkout need not have
-    command = [sys.executable, "-m", "PyInstaller", "--onefile", "--log-level=ERROR", *folders, hooks, program]
-    build(*command, PYTHONPATH=str(ROOT))
+    command = [sys.executable, "-m", "PyInstaller", "--onefile", "--log-level=ERROR", *folders, program]
+    build(*command, PYTHONPATH=str(installed(tmp_path)))
     check([tmp_path / "dist" / "program"], aries, url, environment)
 
 
@@ -117,15 +123,13 @@ def test_nuitka_compiles_a_program_and_the_command(
     needs("nuitka")
     if sys.platform == "linux" and shutil.which("patchelf") is None:
         pytest.skip("needs patchelf")
-    site = tmp_path / "site"  # Nuitka finds no version of a package that is installed as a link to a checkout
-    build(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, ROOT)
     [options] = re.findall(r"python -m nuitka (.*) program\.py", block("other-libraries", "sh", "nuitka"))
     shorter = ["--lto=no", *(f"--nofollow-import-to={module}" for module in UNUSED)]
     where = [f"--output-dir={tmp_path}", "--assume-yes-for-downloads"]
     build(
         *(sys.executable, "-m", "nuitka", *options.split(), *shorter, *where, program),
         timeout=5000,
-        PYTHONPATH=str(site),
+        PYTHONPATH=str(installed(tmp_path)),
     )
     [compiled] = [path for path in (tmp_path / "program.dist").iterdir() if path.stem == "program"]
     check([compiled], aries, url, environment)
