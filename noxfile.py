@@ -132,7 +132,7 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def nightly_ecosystem(session: nox.Session) -> None:
-    """What the nightly tier adds of other programs: dlt, taps, proxies, frozen programs. Nuitka needs patchelf."""
+    """What the nightly tier adds of other programs: dlt, taps, proxies, frozen programs."""
     session.install(*_groups("ecosystem", "nightly"), f".[{ALL_EXTRAS}]")
     session.run("pytest", "-n", "0", "-m", "", "tests/integrations", "tests/test_docs_recipes.py", *session.posargs)
 
