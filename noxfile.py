@@ -132,9 +132,11 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def nightly_ecosystem(session: nox.Session) -> None:
-    """What the nightly tier adds of other programs: dlt, taps, proxies, frozen programs. Nuitka needs patchelf."""
+    """What the nightly tier adds of other programs: dlt, taps, proxies, frozen programs; the lowest aiohttp."""
     session.install(*_groups("ecosystem", "nightly"), f".[{ALL_EXTRAS}]")
     session.run("pytest", "-n", "0", "-m", "", "tests/integrations", "tests/test_docs_recipes.py", *session.posargs)
+    session.install("aiohttp==3.12.0")
+    session.run("pytest", "-n", "0", "tests/integrations/test_aiohttp.py")
 
 
 @nox.session(python="3.13")

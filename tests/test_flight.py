@@ -27,8 +27,8 @@ MakeAuth = Callable[..., AriesAuth]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 20.0) -> str:
-    output, errors = process.communicate(timeout=timeout)
+def finished(process: subprocess.Popen[str], given: str = "", timeout: float = 20.0) -> str:
+    output, errors = process.communicate(given, timeout=timeout)
     assert process.returncode == 0, output + errors
     assert errors == "", errors
     return output.strip()
@@ -302,12 +302,15 @@ class TestInterpretersEnd:
     ) -> None:
         old = stored(age=EXPIRED)
         aries.fail(delay=0.5)
-        program(f"""
+        process = program.start(f"""
             try:
                 make_auth(timeout=0.2).get_token()
             except TokenRequestError:
+                sys.stdin.readline()
                 {way}
         """)
+        aries.wait_for_requests(1)
+        finished(process, "end\n")
         assert saved(store) not in ("none", old.access_token)
 
     def test_a_back_off_ends_at_once(self, stored: Stored, aries: AriesSandbox, program: Program) -> None:

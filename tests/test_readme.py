@@ -144,7 +144,7 @@ def _skip_without_its_modules(code: str) -> None:
 @pytest.mark.parametrize("block", blocks(*SHELLS), ids=lambda block: block.name)
 def test_a_shell_block_runs(block: Block, aries: AriesSandbox, environment: dict[str, str], tmp_path: Path) -> None:
     for program in ("curl", "http", "websocat"):
-        if re.search(rf"(?:^|\| ){program} ", block.text, re.MULTILINE) and shutil.which(program) is None:
+        if re.search(rf"(?:^|\| )\s*{program} ", block.text, re.MULTILINE) and shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     if "from cryptography" in block.text:
         pytest.importorskip("cryptography")

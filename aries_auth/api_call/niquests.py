@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body
@@ -20,7 +20,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
-from aries_auth.token_endpoint.library import outdated_niquests
+from aries_auth.token_endpoint.library import is_outdated_niquests, outdated_niquests
 from aries_auth.token_endpoint.network import Sender
 
 _LIBRARY = "niquests"
@@ -28,9 +28,14 @@ _LIBRARY = "niquests"
 
 def is_prepared_request(request: object) -> bool:
     """Whether it is a request that a session of niquests has prepared."""
+    kind: Any = type(request)  # mypy takes no class for hashable
+    return _is_of_niquests(kind)
+
+
+@lru_cache(maxsize=32)  # asked for every call
+def _is_of_niquests(kind: type[Any]) -> bool:
     return any(
-        base.__name__ == "PreparedRequest" and base.__module__.partition(".")[0] == _LIBRARY
-        for base in type(request).__mro__
+        base.__name__ == "PreparedRequest" and base.__module__.partition(".")[0] == _LIBRARY for base in kind.__mro__
     )
 
 
@@ -46,7 +51,8 @@ class Call(NamedTuple):
         Raises:
             ConfigurationError: this niquests is too old.
         """
-        if not hasattr(request, "_asynchronous_auth"):
+        # 3.13 looks the same, but its Session runs no "pre_request" hook of an auth: in a loop, no token would be sent.
+        if is_outdated_niquests():
             raise outdated_niquests()
         url = request.url or ""
         if not url.startswith(self.origins.prefixes) and not self.origins.admit(url):

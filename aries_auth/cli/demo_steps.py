@@ -83,6 +83,11 @@ def _done(step: Callable[[], str]) -> str:
         patience.cancel()
 
 
+def _is_frozen() -> bool:
+    """Whether PyInstaller or Nuitka made this program. Its `sys.executable` is the program itself, and no Python."""
+    return bool(getattr(sys, "frozen", False)) or "__compiled__" in globals()
+
+
 class _Story:
     """The steps, on one sandbox and one token file."""
 
@@ -198,6 +203,8 @@ class _Story:
 
     def share(self) -> str:
         """Another process uses the same token file."""
+        if _is_frozen():
+            return "No second process is shown: this program is frozen, and has no Python to start one with"
         aries = self._aries
         calls, sent = len(aries.api_requests), len(aries.token_requests)
         # A checkout and a pex have their modules where another process would not look.

@@ -118,7 +118,17 @@ async def _answer(call: Awaitable[Any], beside: Flight[Any] | None, timeout: flo
 async def _is_replayable(request: Any) -> bool:
     # What is still being sent has not been read to its end, and must not be rewound under the writer.
     await request.close()
-    return not getattr(request.body, "consumed", False)
+    return _can_be_read_again(request.body)
+
+
+def _can_be_read_again(body: Any) -> bool:
+    if isinstance(body, bytes) or isinstance(getattr(body, "_value", None), (bytes, bytearray)):
+        return True
+    if getattr(body, "consumed", True):  # aiohttp 3.12.0 and 3.12.1 can't tell
+        return False
+    # Before 3.14 a multipart body does not ask its parts: one that was read would be sent as an empty one.
+    parts = body if hasattr(body, "__iter__") else ()
+    return all(_can_be_read_again(part) for part, *_ in parts)
 
 
 async def _drain(response: Any) -> None:

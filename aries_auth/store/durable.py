@@ -55,7 +55,8 @@ def write_and_close(descriptor: int, document: Secret, allocated: int) -> str:
 
 def write_whole(descriptor: int, data: bytes) -> int:
     """Write all of it; returns how much that was. Raises OSError."""
-    left, size = memoryview(data), len(data)
+    size = len(data)
+    left = memoryview(data)  # alone: Nuitka 4.3 can't compile it in an assignment of two
     try:
         while left:
             left = left[os.write(descriptor, left) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Protocol
 
 import httpx
@@ -86,7 +87,12 @@ def check_client(client: object) -> None:
 
 def is_outdated_niquests() -> bool:
     """Whether the niquests that is loaded lacks what `AriesAuth` needs of it."""
-    numbers = _niquests_version().split(".")[:2]
+    return _is_outdated(_niquests_version())
+
+
+@lru_cache(maxsize=4)  # asked for every call
+def _is_outdated(version: str) -> bool:
+    numbers = version.split(".")[:2]
     return tuple(int(number) for number in numbers if number.isdigit()) < _LOWEST_NIQUESTS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Callable, Iterator
 
 import httpx
@@ -209,8 +210,10 @@ def test_a_permanent_401_is_no_storm_of_token_requests(
         with requests.Session() if client == "requests" else httpx.Client() as session:
             return [session.get(url, auth=auth).status_code for _ in range(63)]  # type: ignore[union-attr]
 
+    begun = time.monotonic()
     assert in_threads(8, calls) == [[401] * 63] * 8
-    assert len(aries.token_requests) <= 2
+    # Each new token is young for 30 s, and a busy machine may take longer for 504 calls.
+    assert len(aries.token_requests) <= 2 + (time.monotonic() - begun) // 30
 
 
 def test_a_refused_grant_is_login_required(call: Caller, auth: AriesAuth, aries: AriesSandbox, url: str) -> None:

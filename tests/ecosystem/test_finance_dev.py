@@ -12,7 +12,7 @@ import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired
 from aries_auth.testing import AriesSandbox, fingerprint
-from tests.conftest import EXPIRED, wait_until
+from tests.conftest import EXPIRED, in_threads, wait_until
 from tests.inside import store_of
 
 pytest.importorskip("finance_dev", reason="needs finance-dev (Python 3.10 and later)")
@@ -160,6 +160,37 @@ def test_the_async_client_does_the_same(aries_sandbox: AriesSandbox, aries_clien
     assert aries_sandbox.refresh_count == 1
 
 
+@pytest.fixture
+def refused(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> AriesAuth:
+    """The same auth with a token that is old enough and refused; half of the refusals come after the refresh."""
+    store = aries_client_auth._store
+    assert isinstance(store, FileTokenStore)
+    store.save(aries_sandbox.issue_token(age=600))
+    aries_client_auth.get_token()
+    aries_sandbox.revoke_access_tokens()
+    aries_sandbox.fail("api", status=401, delay=0.3, times=10)
+    return aries_client_auth
+
+
+def test_20_threads_that_are_refused_at_once_make_one_refresh(aries_sandbox: AriesSandbox, refused: AriesAuth) -> None:
+    with httpx.Client(auth=refused) as client:
+        sdk = FinanceDev(client=client, server_url=aries_sandbox.api_url)
+        sdk.accounts  # noqa: B018 - the SDK makes it when it is first looked at, and not for threads
+        answers = in_threads(20, sdk.accounts.get_user_accounts)
+    assert [answer.get_accounts_response is not None for answer in answers] == [True] * 20
+    assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
+
+
+def test_20_tasks_that_are_refused_at_once_make_one_refresh(aries_sandbox: AriesSandbox, refused: AriesAuth) -> None:
+    async def main() -> Any:
+        async with httpx.AsyncClient(auth=refused) as client:
+            sdk = FinanceDev(async_client=client, server_url=aries_sandbox.api_url)
+            return await asyncio.gather(*(sdk.accounts.get_user_accounts_async() for _ in range(20)))
+
+    assert all(answer.get_accounts_response is not None for answer in asyncio.run(main()))
+    assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
+
+
 # Websockets
 
 
@@ -237,8 +268,8 @@ def test_a_stream_outlives_its_token(aries_sandbox: AriesSandbox, aries_client_a
     )
     with stream:
         stream.subscribe([MarketSubscription(symbol="AAPL", quote_fields="*")])
-        wait_until(lambda: len(set(shown_tokens(aries_sandbox))) >= 3)
-        wait_until(lambda: stream.state == "READY")
+        wait_until(lambda: len(set(shown_tokens(aries_sandbox))) >= 3, timeout=60)
+        wait_until(lambda: stream.state == "READY", timeout=60)
     assert aries_sandbox.reused_refresh_tokens == 0
 
 

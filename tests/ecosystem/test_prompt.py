@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def log_in(aries: AriesSandbox, home: Path, profile: str) -> FileTokenStore:
     return store
 
 
-def shell(text: str, aries: AriesSandbox, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def shell(
+    text: str, aries: AriesSandbox, environment: dict[str, str], timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Run a recipe with the sandbox in the place of Aries."""
     text = text.replace("https://api.aries.com", aries.api_url)
     text = text.replace("wss://api.aries.com", aries.api_url.replace("http", "ws", 1))
@@ -57,7 +60,7 @@ def shell(text: str, aries: AriesSandbox, environment: dict[str, str]) -> subpro
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
 
@@ -124,6 +127,24 @@ def test_httpie_resends_after_a_401(
     assert [request.status for request in aries_sandbox.api_requests] == [401, 200]
     assert [order["symbol"] for order in aries_sandbox.orders] == ["AAPL"]
     assert aries_sandbox.refresh_count == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("store")
+def test_20_httpies_that_are_refused_at_once_make_one_refresh(
+    aries_sandbox: AriesSandbox, environment: dict[str, str], http: str
+) -> None:
+    """Processes of their own. Each is answered when all have sent the dead token: they start within that time."""
+    aries_sandbox.revoke_access_tokens()
+    aries_sandbox.fail("api", status=401, delay=30.0, times=20)
+    recipe = f"{http} --check-status -A aries https://api.aries.com/v1/users/me"
+    with ThreadPoolExecutor(20) as pool:
+        every = list(pool.map(lambda _: shell(recipe, aries_sandbox, environment, 200), range(20)))
+    assert [done.returncode for done in every] == [0] * 20, every[0].stderr
+    statuses = [request.status for request in aries_sandbox.api_requests]
+    assert (statuses.count(401), statuses.count(200)) == (20, 20)
+    assert aries_sandbox.refresh_count == len(aries_sandbox.token_requests) == 1
 
 
 @pytest.mark.usefixtures("store")

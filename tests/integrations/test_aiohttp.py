@@ -132,27 +132,60 @@ def test_a_body_that_can_be_sent_again_is(auth: AriesAuth, aries: AriesSandbox, 
 
     status, seen = in_session(auth, act)
     file.close()
+    if kind in ("multipart", "file", "file from the middle") and not hasattr(aiohttp.Payload, "consumed"):
+        assert status == 401, "this aiohttp (3.12.0 and 3.12.1) closes what it has sent"
+        return
     assert status == 200
     assert ("body" if kind == "file from the middle" else "the") in seen["body"].replace("+", " ")
     assert [request.status for request in aries.api_requests] == [401, 200]
 
 
-def test_a_body_that_can_be_read_once_is_handed_back_and_the_next_call_has_the_new_token(
-    auth: AriesAuth, aries: AriesSandbox, url: str
-) -> None:
-    async def body() -> AsyncIterator[bytes]:
-        yield b"once"
+class Pipe(io.RawIOBase):
+    """A file that can't be rewound."""
 
+    def __init__(self) -> None:
+        self._left = b"once"
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        read, self._left = self._left, b""
+        return read
+
+
+async def generated() -> AsyncIterator[bytes]:
+    yield b"once"
+
+
+def form_with(part: Any) -> Any:
+    form = aiohttp.FormData()
+    form.add_field("part", part, filename="name", content_type="text/plain")
+    return form
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(generated, id="generator"),
+        pytest.param(Pipe, id="pipe"),
+        pytest.param(lambda: form_with(generated()), id="multipart with a generator"),
+        pytest.param(lambda: form_with(Pipe()), id="multipart with a pipe"),
+    ],
+)
+def test_a_body_that_can_be_read_once_is_handed_back_and_the_next_call_has_the_new_token(
+    auth: AriesAuth, aries: AriesSandbox, url: str, body: Callable[[], Any]
+) -> None:
     async def act(session: Any) -> Any:
-        statuses = []
+        answers = []
         for _ in range(2):
             async with session.post(url, data=body()) as response:
-                statuses.append(response.status)
-        return statuses
+                answers.append((response.status, "once" in await response.text()))
+        return answers
 
     auth.get_token()
     aries.revoke_access_tokens()
-    assert in_session(auth, act) == [401, 200]
+    assert in_session(auth, act) == [(401, False), (200, True)]
     assert aries.refresh_count == 1
 
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,7 +20,8 @@ from urllib3.util import Retry
 from aries_auth import AriesAuth, LoginRequired, Token, TokenRequestError
 from aries_auth.api_call import resend
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED
+from tests.cli_process import clean_environment
+from tests.conftest import EXPIRED, ROOT
 
 OLD = 100.0  # seconds; beyond the youth of 30
 
@@ -183,6 +186,43 @@ def test_an_error_keeps_what_it_carries_through_rays_own_wrapper(error: TokenReq
     wrapped = exceptions.RayTaskError("task", "traceback", error).as_instanceof_cause()
     assert isinstance(wrapped, TokenRequestError)
     assert (wrapped.retryable, wrapped.status_code) == (True, 503)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+def test_an_error_of_a_task_of_a_real_ray_is_caught_by_its_own_name(tmp_path: Path) -> None:
+    """In a process of its own: Ray starts a cluster, and leaves threads."""
+    pytest.importorskip("ray", reason="needs ray")
+    environment = clean_environment(tmp_path, PYTHONPATH=str(ROOT), RAY_USAGE_STATS_ENABLED="0")
+    command = [sys.executable, "-W", "ignore", "-c", RAY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.stdout.split() == ["True", "503", "slow_down", "login"], done.stderr
+
+
+RAY = """
+import ray
+from aries_auth import LoginRequired, TokenRequestError
+
+ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+
+
+@ray.remote(max_retries=0)
+def call(kind):
+    if kind == "login":
+        raise LoginRequired("log in")
+    raise TokenRequestError("later", status_code=503, retryable=True, error="slow_down")
+
+
+try:
+    ray.get(call.remote("request"))
+except TokenRequestError as error:
+    print(error.retryable, error.status_code, error.error)
+try:
+    ray.get(call.remote("login"))
+except LoginRequired:
+    print("login")
+ray.shutdown()
+"""
 
 
 def test_celerys_json_backend_rebuilds_an_error_by_its_public_name(error: TokenRequestError) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
 import pytest
-import requests
 
 from aries_auth import AriesAuth, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED
+from tests.cli_process import clean_environment
+from tests.conftest import EXPIRED, ROOT
 
 from .conftest import Front, free_port, wait_for_port
 
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 ORIGIN = "https://api.aries.test"  # known to the proxy alone
 OLD = 100.0  # seconds; beyond the youth of 30
+LIBRARIES = ["requests", "httpx", "httpx2", "niquests"]
 NETWORK_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "HTTPS_PROXY")
 
 
@@ -37,18 +40,19 @@ def _own_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.fixture
-def reader(front: Front, tmp_path: Path) -> Iterator[Reader]:
+@contextmanager
+def mitmproxy(front: Front, folder: Path, **more: str) -> Iterator[Reader]:
     """A proxy that reads TLS with a CA of its own, and is the only way to ``ORIGIN``."""
     mitmdump = shutil.which("mitmdump")
     if mitmdump is None:
         pytest.skip("needs mitmproxy")
-    port, folder = free_port(), tmp_path / "mitmproxy"
+    port = free_port()
     options = {
         "confdir": str(folder),
         "ssl_verify_upstream_trusted_ca": front.bundle,
         "connection_strategy": "lazy",
         "map_remote": f"|{ORIGIN}/|{front.url}/",
+        **more,
     }
     command = [mitmdump, "-q", "--listen-host", "127.0.0.1", "-p", str(port)]
     for name, value in options.items():
@@ -57,6 +61,12 @@ def reader(front: Front, tmp_path: Path) -> Iterator[Reader]:
         wait_for_port(port)
         yield Reader(f"http://127.0.0.1:{port}", str(folder / "mitmproxy-ca-cert.pem"))
         proxy.terminate()
+
+
+@pytest.fixture
+def reader(front: Front, tmp_path: Path) -> Iterator[Reader]:
+    with mitmproxy(front, tmp_path / "mitmproxy") as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -71,12 +81,16 @@ def session_of(library: str) -> Any:
     return session
 
 
-def use(auth: AriesAuth, library: str, origin: str, **options: Any) -> None:
-    """Let a token request be sent by requests or by httpx."""
+def use(auth: AriesAuth, library: str, origin: str, authority: str | None = None) -> None:
+    """Let a token request be sent by this library. `authority` is for the call itself, which no variable need serve."""
     if library == "httpx":
         auth.get_token()
-    else:
-        assert requests.get(f"{origin}/v1/echo", auth=auth, timeout=20, **options).status_code == 200
+        return
+    module = pytest.importorskip(library)
+    options: dict[str, Any] = {}
+    if authority is not None:
+        options["verify"] = ssl.create_default_context(cafile=authority) if library == "httpx2" else authority
+    assert module.get(f"{origin}/v1/echo", auth=auth, timeout=20, **options).status_code == 200
 
 
 @pytest.mark.parametrize("library", ["requests", "niquests"])
@@ -106,7 +120,7 @@ def test_a_session_as_token_client_takes_its_own_proxy_and_authority_for_every_r
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_either_variable_alone_is_enough_for_a_token_request(
     library: str,
     variable: str,
@@ -119,12 +133,12 @@ def test_either_variable_alone_is_enough_for_a_token_request(
     stored(age=EXPIRED)
     monkeypatch.setenv(variable, reader.authority)
     monkeypatch.setenv("HTTPS_PROXY", reader.url)
-    use(behind(), library, ORIGIN, verify=reader.authority)
+    use(behind(), library, ORIGIN, reader.authority)
     assert f"({library}/" in (aries.token_requests[0].user_agent or "")
     assert aries.refresh_count == 1
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_an_authority_that_is_not_trusted_is_named_with_the_cure_and_not_tried_again(
     library: str,
     behind: Callable[..., AriesAuth],
@@ -141,29 +155,51 @@ def test_an_authority_that_is_not_trusted_is_named_with_the_cure_and_not_tried_a
     assert time.monotonic() - at < 10
 
 
+# The proxy's CA stands in the system's store as truststore sees it: a test must not change the real one.
+TRUSTSTORE = """
+import contextlib, sys
+import truststore
+
+@contextlib.contextmanager
+def system_store(context):
+    context.load_verify_locations(cafile=sys.argv[1])
+    yield
+
+sys.modules["truststore._api"]._configure_context = system_store
+"""
+
+
+@pytest.mark.parametrize("injected", [True, False])
+@pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_truststore_decides_whom_a_token_request_trusts(
-    behind: Callable[..., AriesAuth],
+    library: str,
+    injected: bool,
     reader: Reader,
     aries: AriesSandbox,
     stored: Callable[..., Token],
     store_path: Path,
+    tmp_path: Path,
 ) -> None:
     pytest.importorskip("truststore")
     stored(age=EXPIRED)
-    program = (
-        "import truststore; truststore.inject_into_ssl()\nfrom aries_auth import AriesAuth\nAriesAuth().get_token()\n"
+    call = f"{library}.get('{ORIGIN}/v1/echo', auth=AriesAuth(), timeout=20).raise_for_status()"
+    program = f"from aries_auth import AriesAuth\nimport {library}\n{call}"
+    inject = "truststore.inject_into_ssl()\n" if injected else ""
+    variables = clean_environment(
+        tmp_path,
+        **{**aries.environ, "ARIES_TOKEN_URL": f"{ORIGIN}/v1/oauth2/token", "ARIES_API_ORIGINS": ORIGIN},
+        ARIES_TOKEN_FILE=str(store_path),
+        HTTPS_PROXY=reader.url,
+        PYTHONPATH=str(ROOT),
     )
-    variables = {
-        **aries.environ,
-        "ARIES_TOKEN_FILE": str(store_path),
-        "ARIES_TOKEN_URL": f"{ORIGIN}/v1/oauth2/token",
-        "HTTPS_PROXY": reader.url,
-        "SSL_CERT_FILE": reader.authority,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "PATH": "",
-    }
-    subprocess.run([sys.executable, "-c", program], env=variables, check=True, timeout=60)
-    assert aries.refresh_count == 1
+    command = [sys.executable, "-c", f"{TRUSTSTORE}{inject}{program}", reader.authority]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    if injected:
+        assert done.returncode == 0, done.stderr
+        assert aries.refresh_count == 1
+    else:
+        assert "certificate is not trusted" in done.stderr
+        assert aries.token_requests == ()
 
 
 def test_a_session_that_checks_no_certificate_says_nothing_of_another_host() -> None:
@@ -193,28 +229,46 @@ def guarded(front: Front, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def through(front: Front, make_auth: Callable[..., AriesAuth], monkeypatch: pytest.MonkeyPatch) -> AriesAuth:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", front.bundle)
-    return make_auth(api_origins=[front.url], token_url=f"{front.url}/v1/oauth2/token")
+def guarded_reader(front: Front, tmp_path: Path) -> Iterator[Reader]:
+    """A proxy that reads TLS, too."""
+    with mitmproxy(front, tmp_path / "mitmproxy", proxyauth="user:pass@word") as proxy:
+        yield proxy
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_proxy_with_credentials_is_passed(
     library: str,
-    front: Front,
-    guarded: str,
-    through: AriesAuth,
+    guarded_reader: Reader,
+    behind: Callable[..., AriesAuth],
     aries: AriesSandbox,
     stored: Callable[..., Token],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stored(age=EXPIRED)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@{guarded}")
-    use(through, library, front.url)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", guarded_reader.authority)
+    monkeypatch.setenv("HTTPS_PROXY", guarded_reader.url.replace("//", "//user:pass%40word@"))
+    use(behind(), library, ORIGIN, guarded_reader.authority)
     assert aries.refresh_count == 1
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", ["requests", "niquests"])
+def test_a_sessions_own_proxy_with_credentials_is_passed_after_a_401(
+    library: str,
+    behind: Callable[..., AriesAuth],
+    guarded_reader: Reader,
+    aries: AriesSandbox,
+    stored: Callable[..., Token],
+) -> None:
+    stored(age=OLD)
+    aries.revoke_access_tokens()
+    with session_of(library) as session:
+        session.proxies = {"https": guarded_reader.url.replace("//", "//user:pass%40word@")}
+        session.verify, session.auth = guarded_reader.authority, behind()
+        assert session.get(f"{ORIGIN}/v1/echo", timeout=20).status_code == 200
+    assert aries.refresh_count == 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("credentials", ["", "user:wrong-word@"])
 def test_a_proxy_that_wants_credentials_is_named_with_the_cure(
     library: str,

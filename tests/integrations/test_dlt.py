@@ -14,7 +14,7 @@ import requests
 
 from aries_auth import FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
-from tests.conftest import EXPIRED, ROOT
+from tests.conftest import EXPIRED, ROOT, in_threads
 
 dlt = pytest.importorskip("dlt", reason="needs dlt")
 
@@ -93,6 +93,20 @@ def test_four_parallel_resources_are_loaded_through_one_refresh(
     assert {path.replace("/", "_") for path in RESOURCES} <= tables
     assert aries.refresh_count == 1
     assert len(aries.token_requests) == 1
+
+
+def test_20_calls_of_its_client_that_are_refused_at_once_make_one_refresh(
+    config: Callable[..., Any], aries: AriesSandbox, stored: Callable[..., Token]
+) -> None:
+    from dlt.sources.helpers.rest_client import RESTClient
+
+    stored(age=OLD)
+    aries.revoke_access_tokens()
+    aries.fail("api", status=401, delay=0.3, times=10)  # half of the refusals come when the refresh is over
+    with requests.Session() as session:  # its own it leaves open
+        client = RESTClient(aries.url, auth=config(), session=session)
+        assert in_threads(20, lambda: client.get("/v1/echo").status_code) == [200] * 20
+    assert aries.refresh_count == len(aries.token_requests) == 1
 
 
 def test_a_copy_of_it_serves_calls(

@@ -23,6 +23,26 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200), needs("airflow", "
 OLD = 100.0  # seconds; beyond the youth of 30
 
 
+# The page's hook in a task that calls with it in 20 threads.
+TWENTY = """
+from concurrent.futures import ThreadPoolExecutor
+
+
+@dag(schedule=None, start_date=datetime.datetime(2026, 1, 1), catchup=False)
+def twenty():
+    @task
+    def calls() -> None:
+        hook = AriesHook()
+        with ThreadPoolExecutor(20) as pool:
+            list(pool.map(hook.get, ["/v1/users/me"] * 20))
+
+    calls()
+
+
+twenty()
+"""
+
+
 class Page:
     """Somebody who follows the page, with a sandbox in the place of Aries."""
 
@@ -31,8 +51,11 @@ class Page:
         self.url = f"sqlite:///{folder / 'tokens.db'}"
         dags = folder / "dags"
         dags.mkdir()
-        program = block("airflow", "python", "class AriesHook(BaseHook)")
-        (dags / "positions.py").write_text(program.replace("https://api.aries.com", aries.api_url), encoding="utf-8")
+        program = block("airflow", "python", "class AriesHook(BaseHook)").replace(
+            "https://api.aries.com", aries.api_url
+        )
+        (dags / "positions.py").write_text(program, encoding="utf-8")
+        (dags / "twenty.py").write_text(program.partition("@dag(")[0] + TWENTY, encoding="utf-8")
         self._environment = clean_environment(
             folder,
             **airflow.variables(folder, dags),
@@ -52,11 +75,11 @@ class Page:
     def airflow(self, *command: str) -> Process:
         return self._start([sys.executable, "-m", "airflow", *command], self._environment)
 
-    def run_dag(self) -> str:
+    def run_dag(self, name: str = "positions") -> str:
         """Run it at once, with Airflow's own task runner; what was said."""
         migrated = self.airflow("db", "migrate")
         assert migrated.wait(300.0) == 0, migrated.said
-        running = self.airflow("dags", "test", "positions")
+        running = self.airflow("dags", "test", name)
         running.wait(300.0)
         return running.log.read_text(encoding="utf-8")
 
@@ -99,6 +122,13 @@ def test_the_dag_succeeds_with_one_refresh(page: Page, aries: AriesSandbox) -> N
     assert aries.refresh_count == len(aries.token_requests) == 1
     for secret in (aries.client_secret, *page.tokens()):
         assert secret not in said
+
+
+def test_20_calls_that_are_refused_at_once_make_one_refresh(page: Page, aries: AriesSandbox) -> None:
+    aries.fail("api", status=401, delay=0.5, times=10)  # half of the refusals come when the refresh is over
+    said = page.run_dag("twenty")
+    assert [request.status for request in aries.api_requests].count(200) == 20, said
+    assert aries.refresh_count == len(aries.token_requests) == 1
 
 
 def test_a_login_that_has_ended_fails_the_task_without_a_retry(page: Page, aries: AriesSandbox) -> None:

@@ -3,6 +3,8 @@
 # ruff: noqa: N999 - the name is how PyInstaller finds it
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,5 +30,7 @@ hiddenimports: list[str] = [
     "aries_auth.token",
     *collect_submodules("aries_auth.cli"),
 ]
-# The version, which the user agent of a token request tells.
-datas: list[tuple[str, str]] = copy_metadata("aries-auth")
+# The version, which the user agent of a token request tells. A mere copy of the sources has none.
+datas: list[tuple[str, str]] = []
+with suppress(PackageNotFoundError):
+    datas += copy_metadata("aries-auth")
