@@ -39,6 +39,12 @@ def flight_of(auth: AriesAuth) -> Any:
     return under_way.flight
 
 
+def waiting_for(auth: AriesAuth) -> int:
+    """How many callers wait for the refresh that was begun last, if one was."""
+    under_way = source_of(auth)._under_way
+    return 0 if under_way is None else len(under_way.flight._waiters)
+
+
 # A store
 
 

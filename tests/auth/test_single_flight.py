@@ -15,7 +15,7 @@ import trio
 from aries_auth import AriesAuth, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, IN_MARGIN, Background, Program, in_threads, our_threads, wait_until
-from tests.inside import flight_of, source_of
+from tests.inside import source_of, waiting_for
 
 Stored = Callable[..., Token]
 MakeAuth = Callable[..., AriesAuth]
@@ -89,8 +89,7 @@ def test_a_call_after_a_login_does_not_share_the_end_of_a_look_before_it(
     assert store.looked.wait(10)
     new = stored(age=FRESH)
     after = Background(auth.get_token)
-    flight = flight_of(auth)
-    wait_until(lambda: len(flight._waiters) == 2)
+    wait_until(lambda: waiting_for(auth) == 2)
     store.go_on.set()
     assert after.outcome() == new.access_token
     with pytest.raises(LoginRequired):

@@ -163,7 +163,7 @@ def test_the_async_client_does_the_same(aries_sandbox: AriesSandbox, aries_clien
 @pytest.fixture
 def refused(aries_sandbox: AriesSandbox, aries_client_auth: AriesAuth) -> AriesAuth:
     """The same auth with a token that is old enough and refused; half of the refusals come after the refresh."""
-    store = aries_client_auth._store
+    store = store_of(aries_client_auth)
     assert isinstance(store, FileTokenStore)
     store.save(aries_sandbox.issue_token(age=600))
     aries_client_auth.get_token()

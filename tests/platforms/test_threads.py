@@ -17,6 +17,7 @@ import requests
 from aries_auth import AriesAuth, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, FRESH, Background, in_threads, wait_until
+from tests.inside import waiting_for
 
 THREADS = 16
 ROUNDS = 25
@@ -145,19 +146,13 @@ def test_refreshes_that_are_asked_for_at_once_are_one(make_auth: MakeAuth, store
         aries.fail("token", hang=True)
         asking = [Background(lambda: auth.refresh().access_token) for _ in range(THREADS)]
         aries.wait_for_requests(number)
-        wait_until(lambda: _waiting(auth) == THREADS, complaint="not all of them wait")
+        wait_until(lambda: waiting_for(auth) == THREADS, complaint="not all of them wait")
         aries.heal()
         after = all_equal([one.outcome() for one in asking])
         assert after not in ("", before)
         before = after
         assert len(aries.token_requests) == number
     assert aries.reused_refresh_tokens == 0
-
-
-def _waiting(auth: AriesAuth) -> int:
-    assert auth._ready is not None
-    under_way = auth._ready.source._under_way
-    return len(under_way[0]._waiters) if under_way else 0
 
 
 def test_a_login_beside_calls_is_seen_whole(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> None:
