@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aries_auth import settings
-from aries_auth.errors import InsecureTransportError
+from aries_auth.errors import InsecureTransportError, printable
+from aries_auth.log import logger
 from aries_auth.settings import Origin
 
 
@@ -37,13 +39,14 @@ class Origins:
             InsecureTransportError: it is an ``http`` URL of a listed host.
         """
         origin = settings.request_origin(url)
-        if origin is None:
-            return False
-        return origin in self._origins or self._refuse_http(origin.scheme, origin.host)
+        return origin in self._origins or self._withhold(origin)
 
     def admit_httpx(self, url: Any) -> bool:
         """`admit` for a URL of httpx, which compares the very parts that it connects to."""
-        return self.cover_httpx(url) or self._refuse_http(url.scheme, url.raw_host.lower().decode("ascii", "replace"))
+        if self.cover_httpx(url):
+            return True
+        port = settings.DEFAULT_PORTS.get(url.scheme, 0) if url.port is None else url.port
+        return self._withhold(Origin(url.scheme, url.raw_host.lower().decode("ascii", "replace"), port))
 
     def cover(self, url: str) -> bool:
         """Whether a URL is of a listed origin; for one that was sent already."""
@@ -53,11 +56,16 @@ class Origins:
         """`cover` for a URL of httpx, which leaves an IPv6 address in the case that it is written in."""
         return (url.scheme, url.raw_host.lower(), url.port) in self.keys
 
-    def _refuse_http(self, scheme: str, host: str) -> bool:
-        if scheme == "http" and host in self._http_hosts:
+    def _withhold(self, origin: Origin | None) -> bool:
+        if origin is not None and origin.scheme == "http" and origin.host in self._http_hosts:
             raise InsecureTransportError(
-                f"A request to {host} by plain http would show its token to the network; it was not sent. Use https."
+                f"A request to {origin.host} by plain http would show its token to the network; it was not sent. "
+                "Use https."
             )
+        if logger.isEnabledFor(logging.DEBUG):
+            where = "a URL that has no plain origin" if origin is None else printable(origin)
+            fields = {"event": "withheld", "origin": None if origin is None else where}
+            logger.debug("A request to %s goes out without the token: see api_origins", where, extra=fields)
         return False
 
 

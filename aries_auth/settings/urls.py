@@ -24,9 +24,18 @@ class Origin(NamedTuple):
     @property
     def prefixes(self) -> tuple[str, ...]:
         """How URLs of this origin begin when they are written the usual way."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        explicit = f"{self.scheme}://{host}:{self.port}/"
-        return (f"{self.scheme}://{host}/", explicit) if self.port == DEFAULT_PORTS[self.scheme] else (explicit,)
+        explicit = f"{self.scheme}://{self._shown_host}:{self.port}/"
+        usual = f"{self}/"
+        return (explicit,) if usual == explicit else (usual, explicit)
+
+    @property
+    def _shown_host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def __str__(self) -> str:
+        """As RFC 6454 section 6.2 writes it: a default port is left out."""
+        port = "" if self.port == DEFAULT_PORTS.get(self.scheme) else f":{self.port}"
+        return f"{self.scheme}://{self._shown_host}{port}"
 
 
 _ARIES_API = Origin("https", API_ORIGIN[len("https://") :], DEFAULT_PORTS["https"])

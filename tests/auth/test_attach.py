@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import urllib.request
 from typing import Any, Callable, Iterator
 
@@ -71,6 +72,20 @@ def test_a_callers_own_authorization_header_is_overwritten(call: Caller, auth: A
 def test_a_request_elsewhere_goes_out_untouched(call: Caller, auth: AriesAuth, elsewhere: AriesSandbox) -> None:
     call(auth, f"{elsewhere.url}/v1/echo", headers={"X-Own": "1"})
     assert [request.fingerprint for request in elsewhere.api_requests] == [None]
+
+
+def test_a_request_that_goes_out_without_the_token_leaves_one_debug_record_with_its_origin_alone(
+    call: Caller, auth: AriesAuth, url: str, elsewhere: AriesSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "aries_auth")
+    call(auth, f"{elsewhere.url}/v1/echo?account=4711")
+    [record] = [record for record in caplog.records if getattr(record, "event", None) == "withheld"]
+    assert (record.levelno, record.__dict__["origin"]) == (logging.DEBUG, elsewhere.url)
+    assert elsewhere.url in record.getMessage()
+    assert not any(part in record.getMessage() for part in ("echo", "4711"))
+    caplog.clear()
+    call(auth, url)
+    assert [record for record in caplog.records if getattr(record, "event", None) == "withheld"] == []
 
 
 def test_a_request_elsewhere_keeps_the_callers_own_header(
