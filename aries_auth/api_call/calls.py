@@ -6,20 +6,16 @@ import sys
 import time
 from typing import Any, AsyncGenerator, Generator
 
-import httpx
 import requests
 
 from aries_auth.api_call import resend
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_stream
-from aries_auth.api_call.httpx_base import httpx2
+from aries_auth.api_call.httpx_base import BYTE_STREAMS
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import CachedToken, CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint.library import library_of_request
-
-# Streams over bytes, which most requests have: recognized without a call, since every request comes this way.
-_BYTES = frozenset((httpx.ByteStream, httpx2.ByteStream))
 
 
 class Calls:
@@ -67,7 +63,7 @@ class Calls:
             cached, beside = drive(self.source.get(now, library_of_request(request)))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
+        position = WHOLE if type(stream) in BYTE_STREAMS else position_of_stream(stream)
         try:
             response, resent = (yield request), None
         except GeneratorExit as closed:
@@ -107,7 +103,7 @@ class Calls:
                 ending.flight = beside
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
-        position = WHOLE if type(stream) in _BYTES else position_of_stream(stream)
+        position = WHOLE if type(stream) in BYTE_STREAMS else position_of_stream(stream)
         resent = None
         try:
             response = yield request
