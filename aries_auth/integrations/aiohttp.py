@@ -25,14 +25,16 @@ _LONGEST_REFUSAL = 1024 * 1024
 
 
 class _Hop(NamedTuple):
-    """The last hop that this task sent: of which call, to which URL, and whether with the token."""
+    """The last hop of a task's call: by which middleware, of which call, to which URL, and whether with the token."""
 
+    middleware: object
     call: object
     url: Any
     carried: bool
 
 
-_last_hop: ContextVar[_Hop | None] = ContextVar("aries_auth_last_hop", default=None)
+# One for each middleware of the session, each of which has origins of its own; all of one call.
+_last_hops: ContextVar[tuple[_Hop, ...]] = ContextVar("aries_auth_last_hops", default=())
 
 
 class AriesMiddleware:
@@ -57,8 +59,7 @@ class AriesMiddleware:
     async def __call__(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         """One hop of a call."""
         ready = self._auth._ready or self._auth._prepare()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        hop = _new_hop(request, ready.origins)
-        _last_hop.set(hop)
+        hop = self._new_hop(request, ready.origins)
         if not hop.carried:
             return await handler(request)
         cached, beside = ready.slot.cached, None
@@ -66,7 +67,8 @@ class AriesMiddleware:
         if now >= cached.fresh_until:
             cached, beside = await drive_async(ready.source.get(now, "httpx"))
         request.headers["Authorization"] = cached.authorization
-        response = await _answer(handler(request), beside, ready.source.timeout)
+        call = handler(request)
+        response = await (call if beside is None else _answer(call, beside, ready.source.timeout))
         if response.status != 401:
             return response
         sent = Secret(cached.token.access_token)
@@ -81,31 +83,36 @@ class AriesMiddleware:
         request.headers["Authorization"] = newer.authorization
         return await handler(request)
 
+    def _new_hop(self, request: Any, origins: Origins) -> _Hop:
+        """Whether this hop gets the token: the call's first by its origin, a later one only if the last had it.
+
+        aiohttp makes the request of each hop anew, without what a middleware put on the one before, and tells nobody
+        which call it is of: its timer is what all hops of a call have in common, and no two calls.
+        """
+        url = request.url
+        if url.scheme in _SCHEMES:
+            url = url.with_scheme(_SCHEMES[url.scheme])
+        call, hops = getattr(request, "_timer", None), _last_hops.get()
+        if hops and hops[0].call is call and call is not None:
+            last = [hop for hop in hops if hop.middleware is self]
+            others = [hop for hop in hops if hop.middleware is not self]
+        else:
+            last = others = []
+        if last:
+            carried = last[0].carried and last[0].url.origin() == url.origin()
+        else:
+            text = str(url)
+            carried = text.startswith(origins.prefixes) or origins.admit(text)
+        hop = _Hop(self, call, url, carried)
+        _last_hops.set((*others, hop))
+        return hop
+
     def __repr__(self) -> str:
         return f"AriesMiddleware({self._auth!r})"
 
 
-def _new_hop(request: Any, origins: Origins) -> _Hop:
-    """Whether this hop gets the token: the call's first by its origin, a later one only if the last had it.
-
-    aiohttp makes the request of each hop anew, without what a middleware put on the one before, and tells nobody which
-    call it is of: its timer is what all hops of a call have in common, and no two calls.
-    """
-    url = request.url
-    if url.scheme in _SCHEMES:
-        url = url.with_scheme(_SCHEMES[url.scheme])
-    call = getattr(request, "_timer", None)
-    last = _last_hop.get()
-    if call is not None and last is not None and last.call is call:
-        return _Hop(call, url, last.carried and last.url.origin() == url.origin())
-    text = str(url)
-    return _Hop(call, url, text.startswith(origins.prefixes) or origins.admit(text))
-
-
-async def _answer(call: Awaitable[Any], beside: Flight[Any] | None, timeout: float) -> Any:
+async def _answer(call: Awaitable[Any], beside: Flight[Any], timeout: float) -> Any:
     """The answer, or the error, of a call; handed over once a refresh beside it has ended that must not outlive it."""
-    if beside is None:
-        return await call
     try:
         response = await call
     except Exception:  # no cancellation, which must not wait

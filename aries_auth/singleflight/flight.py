@@ -249,7 +249,7 @@ def _in_trio() -> bool:
         return False
     try:
         trio.lowlevel.current_task()
-    except RuntimeError:
+    except (AttributeError, RuntimeError):  # the former: another thread, which loads httpx, is importing it just now
         return False
     return not _in_asyncio_task()
 
@@ -261,7 +261,7 @@ def _in_asyncio_task() -> bool:
         return False
     try:
         return asyncio.current_task() is not None
-    except RuntimeError:
+    except (AttributeError, RuntimeError):
         return False
 
 

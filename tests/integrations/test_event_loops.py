@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import types
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Iterator
 
@@ -200,3 +202,16 @@ class TestTrioAsyncio:
         wait_until(lambda: aries.refresh_count == 1)
         assert auth.wait(20)
         assert auth.token is not None
+
+
+def test_a_trio_that_another_thread_is_importing_is_not_asked(
+    make_auth: Callable[..., AriesAuth],
+    stored: Callable[..., Token],
+    aries: AriesSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first refresh of a process loads httpx in its thread, and httpx loads trio, while tasks begin to wait."""
+    stored(age=EXPIRED)
+    monkeypatch.setitem(sys.modules, "trio", types.ModuleType("trio"))  # as it is before its first line has run
+    assert asyncio.run(make_auth().get_token_async())
+    assert aries.refresh_count == 1
