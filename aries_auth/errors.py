@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 _LONGEST_FOREIGN_TEXT = 500
+_SHORT_SECRET = 8  # characters; no service gives out such, and tests do
 _MASK = "[hidden]"
 
 
@@ -145,10 +146,19 @@ def printable(text: object, secrets: Iterable[str] = ()) -> str:
     forms = {form for secret in secrets if secret for form in (secret, *_spellings(secret))}
     # The longest first: one secret may be the beginning of another.
     for form in sorted(forms, key=len, reverse=True):
-        shown = shown.replace(form, _MASK)
+        shown = _masked(shown, form)
     if len(shown) > _LONGEST_FOREIGN_TEXT:
         shown = shown[:_LONGEST_FOREIGN_TEXT] + "…"
     return escaped(shown)
+
+
+def _masked(text: str, secret: str) -> str:
+    if len(secret) >= _SHORT_SECRET:
+        return text.replace(secret, _MASK)
+    import re  # noqa: PLC0415 - as below
+
+    # As a word of its own: inside of others it is found by chance, and would take the sense from an error.
+    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)
 
 
 def escaped(text: str, keep: str = "") -> str:

@@ -145,7 +145,10 @@ class Token:
         fault = _answer_fault(mapping)
         if fault:
             mapping = {}
-            raise TokenRequestError(f"The token endpoint's answer can't be used: {fault}.")
+            raise TokenRequestError(
+                f"The answer of {token_url or 'the token endpoint'} can't be used: {fault}. Check the token URL; if it "
+                "is right, tell Aries' support."
+            )
         scope = _text(mapping.get("scope"))
         refresh_token = _text(mapping.get("refresh_token"))
         refresh_token_expires_at = _end(now, mapping.get("refresh_token_expires_in"))

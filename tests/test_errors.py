@@ -147,6 +147,12 @@ def test_foreign_text_is_cut_where_it_is_long() -> None:
     assert printable("x" * 10_000) == "x" * 500 + "…"
 
 
+def test_a_short_secret_is_masked_where_it_is_a_word_and_not_inside_of_others() -> None:
+    assert printable("access_denied for code c at /callback", ["c"]) == "access_denied for code [hidden] at /callback"
+    assert printable("Connection refused", ["ref"]) == "Connection refused"
+    assert printable("xxsecret88xx", ["secret88"]) == "xx[hidden]xx"
+
+
 words = st.text(string.ascii_letters + string.digits, min_size=4, max_size=20).filter(
     lambda word: word not in "[hidden]"
 )

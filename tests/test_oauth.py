@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
@@ -249,6 +250,21 @@ def test_a_denied_callback_needs_no_error_description() -> None:
     assert str(caught.value).startswith("Aries did not authorize the login: access_denied. ")
 
 
+def test_a_denial_without_a_reason_says_so() -> None:
+    with pytest.raises(AuthorizationError, match="did not authorize the login: it gave no reason") as caught:
+        parse(f"{REDIRECT}?error=&state={STATE}")
+    assert caught.value.error == ""
+
+
+def test_a_callback_elsewhere_shows_its_address_even_if_the_code_is_a_word_of_it() -> None:
+    elsewhere = "http://elsewhere.example" + urlsplit(REDIRECT).path
+    code = urlsplit(REDIRECT).path.strip("/")
+    with pytest.raises(AuthorizationError, match=f"went to {re.escape(elsewhere)}, which"):
+        parse(f"{elsewhere}?code={code}&state={STATE}")
+    with pytest.raises(AuthorizationError, match="something that is no whole address"):
+        parse(f"/callback?code=x&state={STATE}")
+
+
 def test_an_error_in_a_callback_comes_before_its_code_which_no_text_repeats() -> None:
     with pytest.raises(AuthorizationError) as caught:
         parse(f"{REDIRECT}?error=e-{CODE}&error_description=for+{CODE}&code={CODE}&state={STATE}")
@@ -397,12 +413,18 @@ def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail
         (300, "Redirects of a token request are not followed"),
         (399, "Redirects of a token request are not followed"),
         (400, "Check client id"),
+        (403, "It did not answer with Aries' JSON: a firewall"),
         (429, "Try again later."),
         (500, "Try again later."),
     ],
 )
 def test_the_text_of_a_refusal_says_what_to_do(status: int, advice: str) -> None:
     assert f". {advice}" in str(answers.refusal(answer(status), REQUEST))
+
+
+def test_a_rate_limit_that_comes_as_a_400_is_for_later() -> None:
+    refused = answers.refusal(answer(400, {"error": {"code": "RATE_LIMIT", "message": "Slow down"}}), REQUEST)
+    assert str(refused).endswith("Try again later.")
 
 
 def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:

@@ -198,8 +198,8 @@ class TokenSource:
             return alive
         held = yield from self._held_elsewhere()
         raise TokenRequestError(
-            f"No new token within the call's time-out of {self.timeout:g} s{held}; the refresh goes on, and the next "
-            "call can have its token.",
+            f"No new token within the call's time-out of {self.timeout:g} s{held}; the refresh at "
+            f"{self._grant.token_url} goes on, and the next call can have its token.",
             retryable=True,
         )
 

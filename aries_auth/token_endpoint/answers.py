@@ -163,9 +163,12 @@ def _advice(answer: Answer) -> str:
         return "Redirects of a token request are not followed; check the token URL."
     if status == 407:
         return PROXY_LOGIN
-    if answer.body.strip() and not _json(answer.body)[0]:
+    is_json, document = _json(answer.body)
+    if not is_json and (answer.body.strip() or status in _FORBIDDEN):
         return (
-            "It answered with a page and not with Aries' JSON: a firewall, a proxy or a login page of the network "
-            "answered in Aries' place. Ask who runs it to let this program through, or check the token URL."
+            "It did not answer with Aries' JSON: a firewall, a proxy or a login page of the network answered in Aries' "
+            "place. Ask who runs it to let this program through, or check the token URL."
         )
+    if "rate_limit" in _Fault(_object(document) or {}).names:
+        return "Try again later."
     return "Check client id, client secret and redirect URI against Aries' Client Center."

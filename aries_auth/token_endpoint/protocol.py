@@ -182,9 +182,12 @@ def _split_callback(
         return False, "something that is no address", ()
     if not state_matches(pairs, state):
         return is_ours, "", pairs
-    host = parts.netloc.rpartition("@")[2]
-    shown = printable(f"{parts.scheme}://{host}{parts.path}", [value.reveal() for _, value in pairs])
-    return is_ours, shown, pairs
+    if not parts.netloc:
+        return is_ours, "something that is no whole address", pairs
+    values = [value.reveal() for _, value in pairs]
+    # A path that is the redirect URI's own has no code in it, whatever word the code is.
+    path = parts.path if parts.path == urlsplit(redirect_uri).path else printable(parts.path, values)
+    return is_ours, printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", values) + path, pairs
 
 
 def _address(parts: SplitResult) -> tuple[str, str | None, int | None, str]:
@@ -208,7 +211,7 @@ def _denied(error: Secret, pairs: Iterable[tuple[str, Secret]]) -> Authorization
         else "Start it again and approve it there."
     )
     return AuthorizationError(
-        f"Aries did not authorize the login: {shown}{f' ({description})' if description else ''}. {advice}",
+        f"Aries did not authorize the login: {shown or 'it gave no reason'}{f' ({description})' if description else ''}. {advice}",
         error=shown,
         error_description=description,
     )
