@@ -123,7 +123,7 @@ CLAIMS = {
     "Programming Language :: Python :: Implementation :: PyPy": ("Linux, PyPy", '"pypy3.11"'),
 }
 
-RUN_BY_CI_ALONE = {"3.11", "3.12"}  # the versions without a row of their own
+RUN_BY_CI_ALONE = {"3.11"}  # the versions without a row of their own
 
 
 def _rows_of_platforms() -> list[list[str]]:
