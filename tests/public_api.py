@@ -35,7 +35,8 @@ def _of(name: str, thing: Any) -> Iterator[str]:
         yield name + (_signature(thing) if callable(thing) else "")
         return
     is_protocol = getattr(thing, "_is_protocol", False)
-    bases = [base.__name__ for base in thing.__mro__[1:] if base.__module__.startswith("aries_auth")]
+    # Public classes say that they are the package's own; AriesAuth has another base where there is an httpx2.
+    bases = [base.__name__ for base in thing.__mro__[1:] if base.__module__ in MODULES]
     yield name + ("" if is_protocol or issubclass(thing, BaseException) else _signature(thing)) + _in_brackets(bases)
     for attribute, found in sorted(vars(thing).items()):
         if attribute.startswith("_") or attribute in _OURS:

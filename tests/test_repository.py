@@ -112,6 +112,44 @@ def test_each_python_that_is_claimed_is_run_in_ci(pyproject: dict[str, Any]) -> 
     assert pyproject["project"]["requires-python"] == f">={run[0]}"
 
 
+# The classifier of each system and build of Python, what its rows of docs/reliability.md are called, and, if CI runs
+# it beside the versions, its name there.
+CLAIMS = {
+    "Operating System :: POSIX :: Linux": ("Linux, CPython", None),
+    "Operating System :: Microsoft :: Windows": ("Windows' CPython", "windows-latest"),
+    "Operating System :: MacOS": ("macOS, CPython", "macos-latest"),
+    "Programming Language :: Python :: Free Threading :: 2 - Beta": ("Linux, CPython 3.13t", '"3.13t"'),
+    "Programming Language :: Python :: Implementation :: CPython": ("Linux, CPython", None),
+    "Programming Language :: Python :: Implementation :: PyPy": ("Linux, PyPy", '"pypy3.11"'),
+}
+
+RUN_BY_CI_ALONE = {"3.11"}  # the versions without a row of their own
+
+
+def _rows_of_platforms() -> list[list[str]]:
+    """The table of docs/reliability.md: system and Python, what was run, passed, skipped, failed."""
+    _, _, section = _text("docs", "reliability.md").partition("\n## Platforms and Pythons\n")
+    section, _, _ = section.partition("\n## ")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return [row for row in rows if row[0] not in {"system, Python", "---"}]
+
+
+def test_classifiers_claim_what_the_table_of_platforms_proves_and_ci_repeats(pyproject: dict[str, Any]) -> None:
+    classifiers, rows = pyproject["project"]["classifiers"], _rows_of_platforms()
+    assert all(row[4] == "0" for row in rows)
+    whole = [row[0] for row in rows if row[1] == "default tier"]
+    for python in set(_claimed(pyproject)) - RUN_BY_CI_ALONE:
+        assert f"Linux, CPython {python}" in whole
+    for classifier, (system, in_ci) in CLAIMS.items():
+        named = whole if system.startswith("Linux") else [row[0] for row in rows]
+        proven = any(each.startswith(system) for each in named)
+        assert (classifier in classifiers) == proven, classifier
+        if classifier in classifiers and in_ci:
+            assert in_ci in _text(".github", "workflows", "ci.yml")
+    claimed = [each for each in classifiers if re.search(r"Operating System|Implementation|Free Threading", each)]
+    assert set(claimed) <= CLAIMS.keys()
+
+
 # Workflows
 
 

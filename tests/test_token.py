@@ -255,7 +255,7 @@ def test_a_clock_that_stands_before_1970_loses_no_grant(now: float, obtained_at:
 def test_an_answer_without_a_usable_access_token_is_a_token_request_error_that_shows_nothing(answer: Any) -> None:
     if isinstance(answer, dict):
         answer = {**answer, "refresh_token": REFRESH}
-    with pytest.raises(TokenRequestError, match="answer of .* can't be used") as caught:
+    with pytest.raises(TokenRequestError, match=r"answer of .* can't be used") as caught:
         Token.from_response(answer, now=NOW, previous=full())
     assert_no_secret(caught.value, ACCESS, REFRESH)
     assert caught.value.retryable is False

@@ -210,8 +210,9 @@ def _denied(error: Secret, pairs: Iterable[tuple[str, Secret]]) -> Authorization
         if shown == "invalid_scope"
         else "Start it again and approve it there."
     )
+    detail = f" ({description})" if description else ""
     return AuthorizationError(
-        f"Aries did not authorize the login: {shown or 'it gave no reason'}{f' ({description})' if description else ''}. {advice}",
+        f"Aries did not authorize the login: {shown or 'it gave no reason'}{detail}. {advice}",
         error=shown,
         error_description=description,
     )

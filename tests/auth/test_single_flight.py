@@ -170,7 +170,7 @@ def test_processes_share_one_token_request(auth: AriesAuth, aries: AriesSandbox,
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    tokens = [token for process in processes for token in json.loads(process.communicate(timeout=30)[0])]
+    tokens = [token for process in processes for token in json.loads(process.communicate(timeout=90)[0])]
     assert len(tokens) == 16
     assert len(set(tokens)) == 1
     assert len(aries.token_requests) == 1

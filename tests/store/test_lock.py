@@ -77,26 +77,31 @@ def test_a_lock_file_that_is_there_keeps_its_mode(path: Path) -> None:
         assert mode_of(path) == 0o640
 
 
+def held_files(path: Path) -> list[io.FileIO]:
+    """The lock files of that name that are open; a refresh of an earlier test may still hold its own."""
+    return [file for file in lock_module._open_files if not file.closed and file.name == str(path)]
+
+
 def test_no_descriptor_is_left(path: Path) -> None:
     before = descriptors()
     for _ in range(3):
         with exclusive_lock(str(path), 1), pytest.raises(LockTimeout), exclusive_lock(str(path), 0.02):
             pass
     assert descriptors() == before
-    assert not [file for file in lock_module._open_files if not file.closed]
+    assert not held_files(path)
 
 
 @pytest.mark.posix("flock")
 def test_no_program_that_is_started_inherits_it(path: Path) -> None:
     with exclusive_lock(str(path), 1):
-        held = [file for file in lock_module._open_files if not file.closed]
+        held = held_files(path)
         assert [os.get_inheritable(file.fileno()) for file in held] == [False]
 
 
 @pytest.mark.posix("flock")
 def test_who_has_a_copy_of_its_descriptor_does_not_keep_it(path: Path) -> None:
     with exclusive_lock(str(path), 1):
-        (held,) = [file for file in lock_module._open_files if not file.closed]
+        (held,) = held_files(path)
         copy = os.dup(held.fileno())
     assert is_free(path)
     os.close(copy)
