@@ -95,15 +95,15 @@ def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:
     fault = printable(attempt.fault, request.secrets).rstrip(".")
     return TokenRequestError(
-        f"No usable answer from {request.url}: {fault}. {_advice(attempt, request)}",
+        f"No usable answer from {request.url}: {fault}. {_advice(attempt, request.grant_type)}",
         retryable=attempt.retryable,
     )
 
 
-def _advice(attempt: Attempt, request: TokenRequest) -> str:
+def _advice(attempt: Attempt, grant_type: str) -> str:
     if sys.platform == "emscripten":
         return "Python in a browser has no connection of its own: log in, and refresh, with Python outside of it."
-    if request.grant_type == "authorization_code" and not attempt.unsent:
+    if grant_type == "authorization_code" and not attempt.unsent:
         return "The endpoint may have spent the code: start the login again."
     usual = "Try again later." if attempt.retryable else "Check the token URL, the proxy and the CA bundle."
     return attempt.advice or usual

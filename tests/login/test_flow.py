@@ -548,6 +548,17 @@ def test_a_bad_answer_is_a_token_request_error_and_the_store_stays(
     assert_hidden(caught.value, *secrets)
 
 
+def test_a_code_whose_answer_was_lost_says_to_start_the_login_again(
+    flow: AuthorizationCodeFlow, aries: AriesSandbox
+) -> None:
+    callback, state = approved(aries, flow)
+    aries.fail(drop="after")
+    with pytest.raises(
+        TokenRequestError, match=r"[^.]\. The endpoint may have spent the code: start the login again\."
+    ):
+        flow.fetch_token(callback, state)
+
+
 def test_an_answer_that_echoes_what_was_sent_is_masked(flow: AuthorizationCodeFlow, aries: AriesSandbox) -> None:
     callback, state = approved(aries, flow)
     text = f"bad code {code_of(callback)} or secret {aries.client_secret}"

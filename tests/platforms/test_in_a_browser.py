@@ -21,6 +21,6 @@ def test_a_login_listens_for_a_loopback_address_and_asks_for_it_in_a_browser(mon
 def test_what_cannot_be_sent_from_a_browser_says_where_it_can(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Python in a browser" not in retries._advice(attempt)
+    assert "Python in a browser" not in retries._advice(attempt, "refresh_token")
     monkeypatch.setattr(sys, "platform", "emscripten")
-    assert "log in, and refresh, with Python outside of it" in retries._advice(attempt)
+    assert "log in, and refresh, with Python outside of it" in retries._advice(attempt, "refresh_token")
