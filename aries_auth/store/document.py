@@ -82,7 +82,7 @@ def _pretty(document: Mapping[str, Any]) -> str:
     if any(isinstance(value, (dict, list, tuple)) for value in document.values()):
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
     # The same for what is flat, as tokens are: with an indent, json takes its slow way.
-    text = json.dumps(document, separators=(",\n  ", ": "), allow_nan=False)
+    text = _FLAT.encode(document)
     return f"{{\n  {text[1:-1]}\n}}\n"
 
 
@@ -165,7 +165,7 @@ def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
     if not raw.strip():
         return None, "it is empty"
     try:
-        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        document = _STRICT.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         return None, "it is not JSON"
     if not isinstance(document, dict):
@@ -177,3 +177,8 @@ def _object(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:
 
 def _refuse(_constant: str) -> None:
     raise ValueError  # NaN and the infinities are no JSON
+
+
+# Made once: json makes one for each call that names an option.
+_FLAT = json.JSONEncoder(separators=(",\n  ", ": "), allow_nan=False)
+_STRICT = json.JSONDecoder(parse_constant=_refuse)

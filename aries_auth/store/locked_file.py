@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What a reservation leaves for the tokens to come, above the keys that are kept; base64 and encryption included.
 _LONGEST_TOKENS = 16 * 1024
+_PROBE = Token("probe")
 
 
 class LockedFile:
@@ -86,7 +87,7 @@ class FileEntry:
         """
         if self._stored_extra is None:
             self.load()
-        probe = encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
+        probe = encode(_PROBE, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
         self._temporary.prove()
         self._temporary.create(len(probe.reveal()) + _LONGEST_TOKENS)
 

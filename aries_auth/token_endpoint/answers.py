@@ -141,7 +141,7 @@ def _json(body: bytes) -> tuple[bool, Any]:
     # RecursionError: a body of a hundred thousand brackets. Not by the codec "utf-8-sig", which is a module to import:
     # with no descriptor left, say, that fails, and the body may be the only copy of a rotated token.
     try:
-        return True, json.loads(body.decode("utf-8").lstrip("\ufeff"), parse_int=_integer)
+        return True, _DECODER.decode(body.decode("utf-8").lstrip("\ufeff"))
     except (ValueError, RecursionError):
         return False, None
 
@@ -149,6 +149,9 @@ def _json(body: bytes) -> tuple[bool, Any]:
 def _integer(digits: str) -> float:
     # Python refuses to make an int of thousands of digits, and an absurd lifetime must not cost the token beside it.
     return int(digits) if len(digits) < 100 else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)  # made once: json makes one for each call that names an option
 
 
 def _object(value: object) -> Mapping[str, Any] | None:
