@@ -37,6 +37,7 @@ def attach_httpx_async(size: Size) -> Result:
 def attach_niquests(size: Size) -> Result:
     result = _measure("attach-niquests", "Attach, niquests: `session.prepare_request`", [STATIC], size, divide=5)
     result.bars = [_bar(result, STATIC, 1.3)]
+    result.notes.append("All of `prepare_request` is timed, and not the hook alone: compare within this table.")
     return result
 
 
