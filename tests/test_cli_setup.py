@@ -351,6 +351,59 @@ def test_status_of_a_living_token_without_a_secret_says_until_when_calls_work(co
     assert "calls work for 58 minutes more" in done.stderr
 
 
+ELSEWHERE = {"token_url": "https://api.aries.com/v1/oauth2/token"}
+UNREFRESHABLE = pytest.mark.parametrize(
+    "fields, changes, named",
+    [
+        (ELSEWHERE, {}, "Unset $ARIES_TOKEN_URL"),
+        ({}, {"ARIES_TOKEN_URL": None}, "Set $ARIES_TOKEN_URL"),
+        ({}, {"ARIES_TOKEN_URL": "garbage"}, "$ARIES_TOKEN_URL must be an https URL"),
+        ({"client_id": None}, {"ARIES_CLIENT_ID": None}, "client_id is missing"),
+        ({"redirect_uri": None}, {"ARIES_REDIRECT_URI": None}, "redirect_uri is missing"),
+        ({"redirect_uri": "http://app.example/"}, {}, "plain http"),
+    ],
+    ids=["another endpoint", "not the default endpoint", "no endpoint", "no client id", "no URI", "an insecure URI"],
+)
+
+
+def keep_token(command: Command, fields: dict[str, Any], age: float) -> None:
+    issued = command.aries.issue_token(age=age).to_dict()
+    command.store.save(Token.from_dict({**issued, "token_url": command.aries.token_url, **fields}))
+
+
+@UNREFRESHABLE
+def test_an_expired_token_that_cannot_be_refreshed_from_here_serves_no_calls_whoever_says_so(
+    command: Command, fields: dict[str, Any], changes: dict[str, str | None], named: str
+) -> None:
+    keep_token(command, fields, age=4000.0)
+    assert command.call("token", **changes).returncode == 1
+    done = command.call("status", **changes)
+    assert (done.returncode, "calls don't work" in done.stderr) == (1, True)
+    assert named in done.stderr
+    assert command.call("status", "--json", **changes).returncode == 1
+    done = command.call("doctor", "--json", **changes)
+    check = check_of(json.loads(done.stdout), "token")
+    assert (done.returncode, check["status"]) == (1, "failed")
+    assert named in check["detail"]
+    assert check["cure"]
+    done = command.call("login", "--if-needed", "--no-browser", "--timeout", "0.1", **changes)
+    assert (done.returncode, "still logged in" in done.stderr) == (1, False)
+    assert command.aries.token_requests == ()
+
+
+@UNREFRESHABLE
+def test_a_living_token_that_cannot_be_refreshed_from_here_serves_and_status_says_until_when(
+    command: Command, fields: dict[str, Any], changes: dict[str, str | None], named: str
+) -> None:
+    keep_token(command, fields, age=100.0)
+    done = command.call("status", **changes)
+    assert done.returncode == 0
+    assert "calls work for 58 minutes more, not longer: " in done.stderr
+    assert named in done.stderr
+    examined = json.loads(command.call("doctor", "--json", **changes).stdout)
+    assert "can't be refreshed" in check_of(examined, "token")["detail"]
+
+
 def test_status_all_is_one_table_with_the_active_profile_marked(command: Command) -> None:
     told = {"ARIES_TOKEN_FILE": None, "ARIES_PROFILE": "paper"}
     folder = command.home / "data" / "aries-auth"

@@ -8,10 +8,10 @@ from typing import Any, Callable, NamedTuple
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
 from aries_auth.settings import StoreChoice, saved_secret
-from aries_auth.settings import token_url as token_url_in_use
+from aries_auth.settings.refreshable import Obstacle, advice_for_endpoint
 from aries_auth.settings.report import Report, report_of
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
-from aries_auth.settings.urls import api_origins, same_endpoint
+from aries_auth.settings.urls import api_origins
 from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
@@ -50,7 +50,7 @@ class Examination:
             self._add("store", "failed", command_text(exc), "correct the variable or the option that it names")
             return
         token, is_readable = self._read(choice)
-        report = report_of(token, choice, now=time.time())
+        report = report_of(token, choice)
         self.settings = settings_in_use(choice, token, report.secret.where)
         self._write(choice)
         self._secret(report, choice)
@@ -121,11 +121,10 @@ class Examination:
         if token is None:
             self._add("token", "failed", "nobody is logged in", log_in)
             return
-        elsewhere = self._other_endpoint(token)
         if not report.logged_in:
             self._add("token", "failed", "access token and refresh token have ended", log_in)
-        elif elsewhere is not None:
-            self._add("token", "failed", *elsewhere)
+        elif report.obstacle is not None:
+            self._obstacle(report, report.obstacle)
         elif not report.refresh_token_valid:
             self._add("token", "warning", f"the access token: {report.access_left()}; it can't be refreshed", log_in)
         else:
@@ -134,17 +133,12 @@ class Examination:
             detail = f"the access token: {report.access_left()}; the refresh token: {report.refresh_left()}"
             self._add("token", "warning" if is_soon else "ok", detail, log_in if is_soon else None)
 
-    def _other_endpoint(self, token: Token) -> tuple[str, str] | None:
-        try:
-            here = token_url_in_use(None)
-        except AriesAuthError:
-            return None
-        if token.token_url is None or same_endpoint(token.token_url, here):
-            return None
-        detail = (
-            f"it came from {printable(token.token_url)}, and would be refreshed at {printable(here)}, which is refused"
-        )
-        return detail, "unset $ARIES_TOKEN_URL, or set it to the endpoint that the token came from"
+    def _obstacle(self, report: Report, obstacle: Obstacle) -> None:
+        """What is missing can wait while the access token lives; another endpoint is a mistake in any case."""
+        status = "warning" if report.access_token_valid and not obstacle.elsewhere else "failed"
+        cure = advice_for_endpoint() if obstacle.elsewhere else "do what the text says"
+        detail = f"the access token: {report.access_left()}; it can't be refreshed: {obstacle.text}"
+        self._add("token", status, detail, cure[0].lower() + cure[1:])
 
     def _clock(self, date: Any, begun: float, ended: float) -> None:
         from email.utils import parsedate_to_datetime  # noqa: PLC0415

@@ -150,8 +150,14 @@ class ClientCredentials(NamedTuple):
         Raises:
             ConfigurationError: what is missing or malformed, with its variable.
         """
-        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - who sends nothing does without
-        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415
+        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415 - who sends nothing does without
+
+        client_id, redirect_uri = self.identity(token)
+        return Credentials(client_id, self.client_secret.read(client_id, store), redirect_uri)
+
+    def identity(self, token: Token | None) -> tuple[str, str]:
+        """Client id and redirect URI, found likewise. Raises ConfigurationError."""
+        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - as above
 
         client_id = self.client_id or (token and token.client_id)
         redirect_uri = self.redirect_uri or (token and token.redirect_uri)
@@ -164,5 +170,4 @@ class ClientCredentials(NamedTuple):
         if not redirect_uri:
             raise missing("redirect_uri", "ARIES_REDIRECT_URI")
         redirect_uri = check_redirect_uri(redirect_uri, name)
-        client_id = check_text("client_id", client_id) or ""
-        return Credentials(client_id, self.client_secret.read(client_id, store), redirect_uri)
+        return check_text("client_id", client_id) or "", redirect_uri
