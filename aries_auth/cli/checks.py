@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, NamedTuple
 
+from aries_auth.cli.console import is_out_of_reach
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
 from aries_auth.settings import StoreChoice, saved_secret
@@ -49,12 +50,13 @@ class Examination:
         except AriesAuthError as exc:
             self._add("store", "failed", command_text(exc), "correct the variable or the option that it names")
             return
-        token, is_readable = self._read(choice)
+        token, fault = self._read(choice)
         report = report_of(token, choice)
         self.settings = settings_in_use(choice, token, report.secret.where)
-        self._write(choice)
+        if fault is None or not is_out_of_reach(fault):
+            self._write(choice)
         self._secret(report, choice)
-        if is_readable:
+        if fault is None:
             self.status_code = exit_code(report)
             self._token(report)
 
@@ -78,15 +80,15 @@ class Examination:
     def _add(self, name: str, status: str, detail: str, cure: str | None = None) -> None:
         self.checks.append(Check(name, status, detail, cure))
 
-    def _read(self, choice: StoreChoice) -> tuple[Token | None, bool]:
+    def _read(self, choice: StoreChoice) -> tuple[Token | None, AriesAuthError | None]:
         try:
             token = choice.store.load()
         except AriesAuthError as exc:
             self._add("store", "failed", str(exc), _cure_of_store(choice, str(exc)))
-            return None, False
+            return None, exc
         what = "it can be read" if token is not None else "there is no token in it yet"
         self._add("store", "ok", f"{store_name(choice.store)}: {what}")
-        return token, True
+        return token, None
 
     def _write(self, choice: StoreChoice) -> None:
         store = choice.store
