@@ -110,6 +110,56 @@ def test_logout_removes_the_secret_too_and_says_so(command: Command, secret_file
     assert not Path(command.store.path).exists()
 
 
+def a_folder(secret_file: Path) -> None:
+    secret_file.mkdir()
+
+
+def a_link(secret_file: Path) -> None:
+    secret_file.with_name("elsewhere").write_text("{")
+    secret_file.symlink_to("elsewhere")
+
+
+def in_a_keyring_that_is_gone(secret_file: Path) -> None:
+    secret_file.write_text('{"version": 1, "client_id": "mine", "kept_in": "keyring"}')
+    secret_file.chmod(0o600)
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+@pytest.mark.parametrize(
+    "spoil, named",
+    [
+        (a_folder, "can't be removed"),
+        (a_link, "Remove the link yourself"),
+        (in_a_keyring_that_is_gone, "remove it by hand: the keyring's entry of service 'aries-auth', user name '"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_logout_that_cannot_delete_the_secret_says_what_it_deleted_and_what_not(
+    command: Command, secret_file: Path, spoil: Any, named: str, has_token: bool
+) -> None:
+    if has_token:
+        command.log_in()
+    spoil(secret_file)
+    done = command.run("logout")
+    did = f"deleted the token of client {command.aries.client_id} from" if has_token else "there was no token in"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        f"aries-auth: {did} {command.store.path}, but the saved client secret was not deleted: "
+    )
+    assert named in done.stderr
+    assert str(secret_file) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not Path(command.store.path).exists()
+    assert os.path.lexists(secret_file)
+
+
+def test_logout_of_a_secret_alone_says_so(command: Command, secret_file: Path) -> None:
+    secret_file.write_text("{}")
+    done = command.call("logout")
+    assert done.returncode == 0
+    assert done.stderr == (f"aries-auth: deleted the saved client secret; there was no token in {command.store.path}\n")
+
+
 def test_save_secret_keeps_what_the_environment_says(command: Command, secret_file: Path) -> None:
     browser = write_browser(command.home / "browser")
     done = command.run("login", "--save-secret=file", *SCOPE, BROWSER=str(browser))
