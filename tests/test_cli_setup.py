@@ -615,6 +615,31 @@ def test_doctor_names_the_variables_for_a_secret_that_a_database_has_no_place_fo
     assert check_of(document, "client secret")["cure"] == "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
 
 
+@pytest.mark.parametrize("age", [100.0, 4000.0], ids=["living", "expired"])
+def test_nobody_is_told_to_save_a_secret_beside_a_database(command: Command, age: float) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    from aries_auth.sql import SQLTokenStore
+
+    told = {**UNTOLD, "ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": f"sqlite:///{command.home / 'tokens.db'}"}
+    SQLTokenStore(told["ARIES_STORE_URL"] or "", "default").save(command.aries.issue_token(age=age))
+    for arguments in (["status"], ["doctor"], ["refresh"], ["login", "--if-needed", "--scope", "order:execution"]):
+        done = command.call(*arguments, **told)
+        assert "$ARIES_CLIENT_SECRET" in done.stdout + done.stderr
+        assert "--save-secret" not in done.stdout + done.stderr
+
+
+def test_a_login_into_a_database_names_no_way_to_save_the_secret_there(command: Command) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    aries = command.aries
+    child = command.at_terminal("login", "--no-browser", **{**UNTOLD, "ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url})
+    answer_prompts(child, [aries.client_id, aries.redirect_uri, "all", aries.client_secret])
+    assert aries.browser(link_on(child, command)).status == 200
+    child.expect("need the secret, too")
+    assert end(child) == 0
+    assert "--save-secret" not in child.before
+
+
 def test_doctor_for_people_is_a_line_a_check_with_a_mark_and_the_cure(command: Command) -> None:
     done = command.run("doctor")
     assert done.returncode == 3

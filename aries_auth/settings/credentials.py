@@ -117,12 +117,12 @@ def _saved(client_id: str | None, store: TokenStore) -> Secret:
         return secret
     saved = saved_secret.read(store)
     also = ""
-    if saved is not None:
+    if saved is not None and client_id:
         also = (
             f" The one in {saved_secret.secret_path(store)} is that of client {printable(saved.client_id)}, not of "
             f"{printable(client_id)}."
         )
-    raise missing("client_secret", _NAMES, also)
+    raise missing("client_secret", _NAMES, also, can_save=saved_secret.secret_path(store) is not None)
 
 
 class ClientCredentials(NamedTuple):
