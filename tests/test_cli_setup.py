@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from aries_auth import FileTokenStore, Token
 from aries_auth.testing import AriesSandbox
-from tests.cli_process import Command, clean_environment, end, sandbox_with_free_redirect_uri, write_browser
+from tests.cli_process import PROGRAM, Command, clean_environment, end, sandbox_with_free_redirect_uri, write_browser
 from tests.test_cli_login import PROMPTS, UNTOLD, answer_prompts, link_on, scope_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX")
@@ -525,6 +526,71 @@ def test_the_cure_that_doctor_names_for_a_damaged_store_mends_it(command: Comman
     assert first[:2] == ["aries-auth", "logout"]
     assert command.run(*first[1:]).returncode == 0
     assert check_of(doctor(command)[1], "store")["status"] == "ok"
+
+
+def cures(command: Command, **changes: str | None) -> list[str]:
+    """Those of what has failed in the store."""
+    document = json.loads(command.call("doctor", "--json", **changes).stdout)
+    return [check["cure"] for check in document["checks"] if check["status"] == "failed" and check["name"] != "token"]
+
+
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_doctor_names_no_logout_for_a_token_file_that_is_protected(command: Command, flag: str) -> None:
+    command.log_in()
+    if (
+        shutil.which("chattr") is None
+        or subprocess.run(["chattr", f"+{flag}", command.store.path], check=False).returncode
+    ):
+        pytest.skip("nothing can be protected here")
+    try:
+        done = command.call("doctor")
+        assert f"chattr -{flag}" in done.stdout
+        assert cures(command) == ["mend what the text names"]
+    finally:
+        subprocess.run(["chattr", f"-{flag}", command.store.path], check=True)
+
+
+def test_doctor_names_no_logout_for_a_token_file_that_is_a_mount_point(command: Command) -> None:
+    token, unshare = command.log_in(), ["unshare", "-m", "--propagation", "private"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    outside = command.home / "outside.json"
+    FileTokenStore(outside).save(token)
+    script = f'mount --bind {outside} {command.store.path}; exec "$@"'
+    done = subprocess.run(
+        [*unshare, "sh", "-ec", script, "sh", *PROGRAM, "doctor"],
+        env=command.environ({}), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Mount the folder" in done.stdout
+    assert "aries-auth logout" not in done.stdout
+
+
+def test_doctor_names_no_logout_for_a_token_file_that_others_can_read_or_that_is_plain(command: Command) -> None:
+    fernet = pytest.importorskip("cryptography.fernet", reason="needs aries-auth[encryption]")
+    command.log_in()
+    found = cures(command, ARIES_STORE_KEY=fernet.Fernet.generate_key().decode())
+    Path(command.store.path).chmod(0o644)
+    found += cures(command)
+    assert set(found) == {"mend what the text names"}
+
+
+def test_the_cure_that_doctor_names_for_a_damaged_row_mends_it(command: Command) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    from aries_auth.sql import SQLTokenStore
+
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    told = {"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url, "ARIES_PROFILE": "paper"}
+    SQLTokenStore(url, "paper").save(command.aries.issue_token())
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        columns = [column["name"] for column in sqlalchemy.inspect(connection).get_columns("aries_tokens")]
+        connection.execute(sqlalchemy.text(f"UPDATE aries_tokens SET {columns[1]} = '{{'"))
+    engine.dispose()
+    cure = cures(command, **told)[0]
+    assert cure == "aries-auth logout --profile paper, then aries-auth login --profile paper"
+    assert command.call("logout", "--profile", "paper", **told).returncode == 0
+    assert cures(command, **told) == []
 
 
 def test_doctor_names_a_lock_that_is_held_and_its_holder(command: Command) -> None:

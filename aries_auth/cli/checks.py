@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple
 from aries_auth.cli.console import is_out_of_reach
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
-from aries_auth.settings import StoreChoice, saved_secret
+from aries_auth.settings import StoreChoice, login_command, saved_secret
 from aries_auth.settings.refreshable import Obstacle, advice_for_endpoint
 from aries_auth.settings.report import Report, report_of
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
@@ -16,7 +16,7 @@ from aries_auth.settings.urls import api_origins
 from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
-from aries_auth.terminal import in_words, quoted
+from aries_auth.terminal import in_words
 from aries_auth.token import Token
 
 _LOCK_PATIENCE = 2.0
@@ -84,7 +84,7 @@ class Examination:
         try:
             token = choice.store.load()
         except AriesAuthError as exc:
-            self._add("store", "failed", str(exc), _cure_of_store(choice, str(exc)))
+            self._add("store", "failed", str(exc), _cure_of_store(choice, exc))
             return None, exc
         what = "it can be read" if token is not None else "there is no token in it yet"
         self._add("store", "ok", f"{store_name(choice.store)}: {what}")
@@ -101,7 +101,7 @@ class Examination:
             self._add("lock", "failed", detail, "wait for that process, or end it if it hangs")
             return
         except AriesAuthError as exc:
-            self._add("write", "failed", str(exc), _cure_of_store(choice, str(exc)))
+            self._add("write", "failed", str(exc), _cure_of_store(choice, exc))
             return
         self._add("write", "ok", "it can be written")
 
@@ -158,17 +158,14 @@ class Examination:
         self._add("clock", "failed", detail, "set the clock, by NTP say")
 
 
-def _cure_of_store(choice: StoreChoice, fault: str) -> str:
-    """What mends a store that can't be used. If its own text says so, that."""
-    for word in ("chmod", "chown", "rekey", "ARIES_STORE_KEY"):
-        if word in fault:
-            return "do what the text says, or start over: " + _start_over(choice)
-    return _start_over(choice)
-
-
-def _start_over(choice: StoreChoice) -> str:
-    store = choice.store
-    if not isinstance(store, FileTokenStore):
-        return "correct the URL or the database"
-    options = f"--profile {choice.profile}" if choice.profile else f"--store {quoted(store.path) or store.path}"
-    return f"aries-auth logout {options}, then aries-auth login {options}"
+def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
+    """What mends a store that can't be used. A logout is named for damage alone: elsewhere the token may be good."""
+    if is_out_of_reach(error):
+        return "start the database, or correct its URL"
+    text = str(error)
+    # A file's text names the logout where it is right; a row's says no more than what is wrong with it.
+    of_row = "" if isinstance(choice.store, FileTokenStore) else text.partition("can't be used: ")[2]
+    if "To start over" in text or (of_row and "rekey" not in of_row):
+        log_in = login_command(choice.profile, choice.store)
+        return f"{log_in.replace('aries-auth login', 'aries-auth logout', 1)}, then {log_in}"
+    return "mend what the text names"
