@@ -14,7 +14,7 @@ from aries_auth.store import TokenStore, store_name
 from aries_auth.terminal import in_words
 from aries_auth.token import Token
 
-_NOT_KNOWN = "not known"
+_NOT_KNOWN, _EXPIRED = "not known", "has expired"
 _UNTOLD = ClientCredentials(None, SecretSource(None), None)
 
 
@@ -136,12 +136,17 @@ def lifetimes(token: Token, now: float) -> str:
     access = _until(token.expires_at, now)
     if token.refresh_token is None:
         return f"the access token {access}; there is no refresh token"
-    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
+    refresh = _until(token.refresh_token_expires_at, now)
+    if access == _EXPIRED and refresh != _EXPIRED:
+        access += " and is refreshed at the next call"
+    return f"the access token {access}, the refresh token {refresh}"
 
 
 def _until(instant: float | None, now: float) -> str:
     if instant is None:
         return "has no known end"
+    if instant <= now:
+        return _EXPIRED
     try:
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
     except (OverflowError, ValueError, OSError):

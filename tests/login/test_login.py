@@ -532,10 +532,11 @@ def test_if_needed_logs_in_where_the_token_has_expired_and_cannot_be_refreshed_f
 
 @pytest.mark.parametrize("fields", [{"client_id": None}, {"redirect_uri": None}, {"token_url": None}])
 def test_if_needed_takes_from_its_parameters_what_an_expired_token_does_not_say(
-    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path, fields: Any
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path, fields: Any, capsys: Any
 ) -> None:
     FileTokenStore(store_path).save(Token.from_dict({**aries.issue_token(age=4000.0, scope=SCOPE).to_dict(), **fields}))
     auth = login(**{**given, "if_needed": True})
+    assert "the access token has expired and is refreshed at the next call" in capsys.readouterr().err
     assert not browser.links
     assert auth.get_token()
 
