@@ -73,6 +73,14 @@ def test_a_database_that_cannot_be_reached_is_waited_for_once(command, arguments
     assert "hush-hush" not in done.stdout + done.stderr
 
 
+def test_rekey_of_a_plain_store_names_the_variable_of_the_key(command):
+    command.log_in()
+    done = command.call("rekey", ARIES_STORE_KEY=key())
+    assert done.returncode == 1
+    assert "a cipher was given ($ARIES_STORE_KEY, " in done.stderr
+    assert "--encrypt-plain" in done.stderr
+
+
 def test_a_login_goes_into_the_database(command, url, monkeypatch):
     from aries_auth.authorization import AuthorizationCodeFlow, login
 
