@@ -680,6 +680,54 @@ def test_doctor_names_the_variables_for_a_secret_that_a_database_has_no_place_fo
     assert check_of(document, "client secret")["cure"] == "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
 
 
+@pytest.mark.parametrize(
+    "changes, source",
+    [({}, "default"), ({"ARIES_PROFILE": "default"}, "$ARIES_PROFILE"), ({"args": "--profile"}, "parameter")],
+    ids=["default", "variable", "parameter"],
+)
+@pytest.mark.parametrize("by_option", [True, False])
+def test_doctor_says_where_the_profile_of_a_database_came_from(
+    command: Command, changes: dict[str, str], source: str, by_option: bool
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    told = {name: value for name, value in changes.items() if name != "args"}
+    arguments = ["--profile", "default"] if "args" in changes else []
+    arguments += ["--store", url] if by_option else []
+    done = command.call("doctor", "--json", *arguments, **{"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url, **told})
+    settings = {setting["name"]: setting for setting in json.loads(done.stdout)["settings"]}
+    assert settings["profile"] == {"name": "profile", "value": "default", "source": source}
+    assert settings["store"]["source"] == ("parameter" if by_option else "$ARIES_STORE_URL")
+
+
+@pytest.mark.parametrize(
+    "changes, cure",
+    [
+        ({"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}, "check the network"),
+        ({"HTTP_PROXY": "http://127.0.0.1:2"}, "check the network and the proxy: $HTTP_PROXY"),
+        (
+            {"http_proxy": "http://127.0.0.1:2", "ALL_PROXY": "http://127.0.0.1:2"},
+            "check the network and the proxy: $http_proxy and $ALL_PROXY",
+        ),
+    ],
+)
+def test_doctor_online_names_the_variables_that_can_have_to_do_with_it(
+    command: Command, changes: dict[str, str], cure: str
+) -> None:
+    done = command.call("doctor", "--json", "--online", ARIES_API_ORIGINS="http://127.0.0.1:1", **changes)
+    assert check_of(json.loads(done.stdout), "online")["cure"] == cure
+
+
+def test_doctor_online_names_the_certificates_for_one_that_is_not_trusted() -> None:
+    from aries_auth.cli.checks import _cure_of_network
+
+    fault = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+    assert (
+        _cure_of_network("https://api.aries.com/", fault)
+        == "check which certificates are trusted ($SSL_CERT_FILE, $SSL_CERT_DIR)"
+    )
+
+
 @pytest.mark.parametrize("age", [100.0, 4000.0], ids=["living", "expired"])
 def test_nobody_is_told_to_save_a_secret_beside_a_database(command: Command, age: float) -> None:
     pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")

@@ -70,9 +70,8 @@ class Examination:
             with httpx.Client(timeout=10.0) as client:
                 answer = client.head(origin)
         except httpx.HTTPError as exc:
-            names = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE") if variable(name)]
-            cure = "check the network" + (f", and the variables {', '.join(names)}" if names else " and the proxy")
-            self._add("online", "failed", f"{origin} can't be reached: {type(exc).__name__}: {printable(exc)}", cure)
+            detail = f"{origin} can't be reached: {type(exc).__name__}: {printable(exc)}"
+            self._add("online", "failed", detail, _cure_of_network(origin, str(exc)))
             return
         self._add("online", "ok", f"{origin} answered {answer.status_code}")
         self._clock(answer.headers.get("date"), begun, time.time())
@@ -156,6 +155,16 @@ class Examination:
             return
         detail = f"this computer's clock differs from the API's by {in_words(skew)}"
         self._add("clock", "failed", detail, "set the clock, by NTP say")
+
+
+def _cure_of_network(origin: str, fault: str) -> str:
+    """What to look at; a variable is named only if it can have to do with it."""
+    if "CERTIFICATE" in fault:
+        return "check which certificates are trusted ($SSL_CERT_FILE, $SSL_CERT_DIR)"
+    scheme = origin.partition(":")[0]
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    proxies = " and ".join(f"${name}" for name in names if variable(name))
+    return "check the network" + (f" and the proxy: {proxies}" if proxies else "")
 
 
 def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
