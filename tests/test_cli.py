@@ -318,6 +318,12 @@ def test_refresh_refreshes_now_and_says_until_when(command: Command) -> None:
         (Token("a", expires_at=43290.0), "is good until 1970-01-01 "),
         (Token("a", expires_at=43290.0), "; there is no refresh token"),
         (Token("a", "r"), "the access token has no known end, the refresh token has no known end"),
+        (Token("a", "r", expires_at=43200.0), "the access token has expired and is refreshed at the next call, the"),
+        (Token("a", expires_at=43199.0), "the access token has expired; there is no refresh token"),
+        (
+            Token("a", "r", expires_at=43199.0, refresh_token_expires_at=43199.0),
+            "the access token has expired, the refresh token has expired",
+        ),
     ],
 )
 def test_refresh_says_what_is_known_of_the_ends(token: Token, said: str) -> None:

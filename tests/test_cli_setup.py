@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from aries_auth import FileTokenStore, Token
 from aries_auth.testing import AriesSandbox
-from tests.cli_process import Command, clean_environment, end, sandbox_with_free_redirect_uri, write_browser
+from tests.cli_process import PROGRAM, Command, clean_environment, end, sandbox_with_free_redirect_uri, write_browser
 from tests.test_cli_login import PROMPTS, UNTOLD, answer_prompts, link_on, scope_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX")
@@ -108,6 +109,56 @@ def test_logout_removes_the_secret_too_and_says_so(command: Command, secret_file
     assert "and the saved client secret" in done.stderr
     assert not secret_file.exists()
     assert not Path(command.store.path).exists()
+
+
+def a_folder(secret_file: Path) -> None:
+    secret_file.mkdir()
+
+
+def a_link(secret_file: Path) -> None:
+    secret_file.with_name("elsewhere").write_text("{")
+    secret_file.symlink_to("elsewhere")
+
+
+def in_a_keyring_that_is_gone(secret_file: Path) -> None:
+    secret_file.write_text('{"version": 1, "client_id": "mine", "kept_in": "keyring"}')
+    secret_file.chmod(0o600)
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+@pytest.mark.parametrize(
+    "spoil, named",
+    [
+        (a_folder, "can't be removed"),
+        (a_link, "Remove the link yourself"),
+        (in_a_keyring_that_is_gone, "remove it by hand: the keyring's entry of service 'aries-auth', user name '"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_logout_that_cannot_delete_the_secret_says_what_it_deleted_and_what_not(
+    command: Command, secret_file: Path, spoil: Any, named: str, has_token: bool
+) -> None:
+    if has_token:
+        command.log_in()
+    spoil(secret_file)
+    done = command.run("logout")
+    did = f"deleted the token of client {command.aries.client_id} from" if has_token else "there was no token in"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        f"aries-auth: {did} {command.store.path}, but the saved client secret was not deleted: "
+    )
+    assert named in done.stderr
+    assert str(secret_file) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not Path(command.store.path).exists()
+    assert os.path.lexists(secret_file)
+
+
+def test_logout_of_a_secret_alone_says_so(command: Command, secret_file: Path) -> None:
+    secret_file.write_text("{}")
+    done = command.call("logout")
+    assert done.returncode == 0
+    assert done.stderr == (f"aries-auth: deleted the saved client secret; there was no token in {command.store.path}\n")
 
 
 def test_save_secret_keeps_what_the_environment_says(command: Command, secret_file: Path) -> None:
@@ -351,6 +402,59 @@ def test_status_of_a_living_token_without_a_secret_says_until_when_calls_work(co
     assert "calls work for 58 minutes more" in done.stderr
 
 
+ELSEWHERE = {"token_url": "https://api.aries.com/v1/oauth2/token"}
+UNREFRESHABLE = pytest.mark.parametrize(
+    "fields, changes, named",
+    [
+        (ELSEWHERE, {}, "Unset $ARIES_TOKEN_URL"),
+        ({}, {"ARIES_TOKEN_URL": None}, "Set $ARIES_TOKEN_URL"),
+        ({}, {"ARIES_TOKEN_URL": "garbage"}, "$ARIES_TOKEN_URL must be an https URL"),
+        ({"client_id": None}, {"ARIES_CLIENT_ID": None}, "client_id is missing"),
+        ({"redirect_uri": None}, {"ARIES_REDIRECT_URI": None}, "redirect_uri is missing"),
+        ({"redirect_uri": "http://app.example/"}, {}, "plain http"),
+    ],
+    ids=["another endpoint", "not the default endpoint", "no endpoint", "no client id", "no URI", "an insecure URI"],
+)
+
+
+def keep_token(command: Command, fields: dict[str, Any], age: float) -> None:
+    issued = command.aries.issue_token(age=age).to_dict()
+    command.store.save(Token.from_dict({**issued, "token_url": command.aries.token_url, **fields}))
+
+
+@UNREFRESHABLE
+def test_an_expired_token_that_cannot_be_refreshed_from_here_serves_no_calls_whoever_says_so(
+    command: Command, fields: dict[str, Any], changes: dict[str, str | None], named: str
+) -> None:
+    keep_token(command, fields, age=4000.0)
+    assert command.call("token", **changes).returncode == 1
+    done = command.call("status", **changes)
+    assert (done.returncode, "calls don't work" in done.stderr) == (1, True)
+    assert named in done.stderr
+    assert command.call("status", "--json", **changes).returncode == 1
+    done = command.call("doctor", "--json", **changes)
+    check = check_of(json.loads(done.stdout), "token")
+    assert (done.returncode, check["status"]) == (1, "failed")
+    assert named in check["detail"]
+    assert check["cure"]
+    done = command.call("login", "--if-needed", "--no-browser", "--timeout", "0.1", **changes)
+    assert (done.returncode, "still logged in" in done.stderr) == (1, False)
+    assert command.aries.token_requests == ()
+
+
+@UNREFRESHABLE
+def test_a_living_token_that_cannot_be_refreshed_from_here_serves_and_status_says_until_when(
+    command: Command, fields: dict[str, Any], changes: dict[str, str | None], named: str
+) -> None:
+    keep_token(command, fields, age=100.0)
+    done = command.call("status", **changes)
+    assert done.returncode == 0
+    assert "calls work for 58 minutes more, not longer: " in done.stderr
+    assert named in done.stderr
+    examined = json.loads(command.call("doctor", "--json", **changes).stdout)
+    assert "can't be refreshed" in check_of(examined, "token")["detail"]
+
+
 def test_status_all_is_one_table_with_the_active_profile_marked(command: Command) -> None:
     told = {"ARIES_TOKEN_FILE": None, "ARIES_PROFILE": "paper"}
     folder = command.home / "data" / "aries-auth"
@@ -422,6 +526,70 @@ def test_the_cure_that_doctor_names_for_a_damaged_store_mends_it(command: Comman
     assert first[:2] == ["aries-auth", "logout"]
     assert command.run(*first[1:]).returncode == 0
     assert check_of(doctor(command)[1], "store")["status"] == "ok"
+
+
+def cures(command: Command, **changes: str | None) -> list[str]:
+    """Those of what has failed in the store."""
+    document = json.loads(command.call("doctor", "--json", **changes).stdout)
+    return [check["cure"] for check in document["checks"] if check["status"] == "failed" and check["name"] != "token"]
+
+
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_doctor_names_no_logout_for_a_token_file_that_is_protected(command: Command, flag: str) -> None:
+    command.log_in()
+    if (
+        shutil.which("chattr") is None
+        or subprocess.run(["chattr", f"+{flag}", command.store.path], check=False).returncode
+    ):
+        pytest.skip("nothing can be protected here")
+    try:
+        done = command.call("doctor")
+        assert f"chattr -{flag}" in done.stdout
+        assert cures(command) == ["mend what the text names"]
+    finally:
+        subprocess.run(["chattr", f"-{flag}", command.store.path], check=True)
+
+
+def test_doctor_names_no_logout_for_a_token_file_that_is_a_mount_point(command: Command) -> None:
+    token, unshare = command.log_in(), ["unshare", "-m", "--propagation", "private"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    outside = command.home / "outside.json"
+    FileTokenStore(outside).save(token)
+    script = f'mount --bind {outside} {command.store.path}; exec "$@"'
+    done = subprocess.run(
+        [*unshare, "sh", "-ec", script, "sh", *PROGRAM, "doctor"],
+        env=command.environ({}), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Mount the folder" in done.stdout
+    assert "aries-auth logout" not in done.stdout
+
+
+def test_doctor_names_no_logout_for_a_token_file_that_others_can_read_or_that_is_plain(command: Command) -> None:
+    fernet = pytest.importorskip("cryptography.fernet", reason="needs aries-auth[encryption]")
+    command.log_in()
+    found = cures(command, ARIES_STORE_KEY=fernet.Fernet.generate_key().decode())
+    Path(command.store.path).chmod(0o644)
+    found += cures(command)
+    assert set(found) == {"mend what the text names"}
+
+
+def test_the_cure_that_doctor_names_for_a_damaged_row_mends_it(command: Command) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    from aries_auth.sql import SQLTokenStore
+
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    told = {"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url, "ARIES_PROFILE": "paper"}
+    SQLTokenStore(url, "paper").save(command.aries.issue_token())
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE aries_tokens SET document = '{'"))
+    engine.dispose()
+    cure = cures(command, **told)[0]
+    assert cure == "aries-auth logout --profile paper, then aries-auth login --profile paper"
+    assert command.call("logout", "--profile", "paper", **told).returncode == 0
+    assert cures(command, **told) == []
 
 
 def test_doctor_names_a_lock_that_is_held_and_its_holder(command: Command) -> None:
@@ -510,6 +678,79 @@ def test_doctor_names_the_variables_for_a_secret_that_a_database_has_no_place_fo
     told = {"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": f"sqlite:///{command.home / 'tokens.db'}"}
     document = json.loads(command.call("doctor", "--json", **{**UNTOLD, **told}).stdout)
     assert check_of(document, "client secret")["cure"] == "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
+
+
+@pytest.mark.parametrize(
+    "changes, source",
+    [({}, "default"), ({"ARIES_PROFILE": "default"}, "$ARIES_PROFILE"), ({"args": "--profile"}, "parameter")],
+    ids=["default", "variable", "parameter"],
+)
+@pytest.mark.parametrize("by_option", [True, False])
+def test_doctor_says_where_the_profile_of_a_database_came_from(
+    command: Command, changes: dict[str, str], source: str, by_option: bool
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    told = {name: value for name, value in changes.items() if name != "args"}
+    arguments = ["--profile", "default"] if "args" in changes else []
+    arguments += ["--store", url] if by_option else []
+    done = command.call("doctor", "--json", *arguments, **{"ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url, **told})
+    settings = {setting["name"]: setting for setting in json.loads(done.stdout)["settings"]}
+    assert settings["profile"] == {"name": "profile", "value": "default", "source": source}
+    assert settings["store"]["source"] == ("parameter" if by_option else "$ARIES_STORE_URL")
+
+
+@pytest.mark.parametrize(
+    "changes, cure",
+    [
+        ({"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}, "check the network"),
+        ({"HTTP_PROXY": "http://127.0.0.1:2"}, "check the network and the proxy: $HTTP_PROXY"),
+        (
+            {"http_proxy": "http://127.0.0.1:2", "ALL_PROXY": "http://127.0.0.1:2"},
+            "check the network and the proxy: $http_proxy and $ALL_PROXY",
+        ),
+    ],
+)
+def test_doctor_online_names_the_variables_that_can_have_to_do_with_it(
+    command: Command, changes: dict[str, str], cure: str
+) -> None:
+    done = command.call("doctor", "--json", "--online", ARIES_API_ORIGINS="http://127.0.0.1:1", **changes)
+    assert check_of(json.loads(done.stdout), "online")["cure"] == cure
+
+
+def test_doctor_online_names_the_certificates_for_one_that_is_not_trusted() -> None:
+    from aries_auth.cli.checks import _cure_of_network
+
+    fault = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+    assert (
+        _cure_of_network("https://api.aries.com/", fault)
+        == "check which certificates are trusted ($SSL_CERT_FILE, $SSL_CERT_DIR)"
+    )
+
+
+@pytest.mark.parametrize("age", [100.0, 4000.0], ids=["living", "expired"])
+def test_nobody_is_told_to_save_a_secret_beside_a_database(command: Command, age: float) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    from aries_auth.sql import SQLTokenStore
+
+    told = {**UNTOLD, "ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": f"sqlite:///{command.home / 'tokens.db'}"}
+    SQLTokenStore(told["ARIES_STORE_URL"] or "", "default").save(command.aries.issue_token(age=age))
+    for arguments in (["status"], ["doctor"], ["refresh"], ["login", "--if-needed", "--scope", "order:execution"]):
+        done = command.call(*arguments, **told)
+        assert "$ARIES_CLIENT_SECRET" in done.stdout + done.stderr
+        assert "--save-secret" not in done.stdout + done.stderr
+
+
+def test_a_login_into_a_database_names_no_way_to_save_the_secret_there(command: Command) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs aries-auth[sql]")
+    url = f"sqlite:///{command.home / 'tokens.db'}"
+    aries = command.aries
+    child = command.at_terminal("login", "--no-browser", **{**UNTOLD, "ARIES_TOKEN_FILE": None, "ARIES_STORE_URL": url})
+    answer_prompts(child, [aries.client_id, aries.redirect_uri, "all", aries.client_secret])
+    assert aries.browser(link_on(child, command)).status == 200
+    child.expect("need the secret, too")
+    assert end(child) == 0
+    assert "--save-secret" not in child.before
 
 
 def test_doctor_for_people_is_a_line_a_check_with_a_mark_and_the_cure(command: Command) -> None:

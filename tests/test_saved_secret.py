@@ -321,10 +321,14 @@ def test_a_keyring_that_does_not_let_go_of_a_secret_leaves_the_file_to_try_again
 ) -> None:
     saved_secret.save(store, "mine", Secret(SECRET))
     keyring.locked = True
-    with pytest.raises(ConfigurationError, match=r"it refused \(RuntimeError\)\. Unlock it, and log out"):
+    with pytest.raises(
+        ConfigurationError, match=r"it refused \(RuntimeError\)\. Unlock it, and log out.*service 'aries-auth'"
+    ):
         saved_secret.delete(store)
     keyring.locked, keyring.priority = False, 0
-    with pytest.raises(ConfigurationError, match="Remove 'aries-auth' there yourself"):
+    with pytest.raises(
+        ConfigurationError, match=f"entry of service 'aries-auth', user name '{path}', then the file {path}"
+    ):
         saved_secret.delete(store)
     assert path.exists()
     keyring.priority = 1

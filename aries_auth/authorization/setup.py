@@ -23,7 +23,7 @@ from aries_auth.authorization.sockets import loopback_authority
 from aries_auth.authorization.talk import NoAnswer, Talk
 from aries_auth.authorization.waiting import locked_with_notice
 from aries_auth.errors import AuthorizationError, ConfigurationError
-from aries_auth.settings import ClientSecret, SecretSource, StoreChoice, saved_secret
+from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, StoreChoice, saved_secret
 from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
 from aries_auth.token import Secret, Token
@@ -190,7 +190,8 @@ def _ask(
 
 def _serves(stored: Token | None, request: LoginRequest, choice: StoreChoice, source: SecretSource) -> bool:
     """Whether no login is needed: calls work, for this client, with the scopes asked for."""
-    if stored is None or not report_of(stored, choice, secret=source).serves:
+    client = ClientCredentials(request.client_id, source, request.redirect_uri)
+    if stored is None or not report_of(stored, choice, client=client, token_url=request.shared.get("token_url")).serves:
         return False
     for given, known in ((request.client_id, stored.client_id), (request.redirect_uri, stored.redirect_uri)):
         if given is not None and known is not None and given != known:
@@ -287,7 +288,7 @@ def _report(token: Token | None, choice: StoreChoice, talk: Talk) -> None:
     """The last line: who is logged in, and until when. The command says its own."""
     if token is None or talk.in_command:
         return
-    whose = f"client {token.client_id}" + (f", profile {choice.profile}" if choice.profile else "")
+    whose = f"client {token.client_id or 'not known'}" + (f", profile {choice.profile}" if choice.profile else "")
     talk.say(f"Logged in: {whose}; {lifetimes(token, time.time())}. The token is in {store_name(choice.store)}.")
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, NamedTuple
 
+from aries_auth.cli.console import is_out_of_reach
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
-from aries_auth.settings import StoreChoice, saved_secret
-from aries_auth.settings import token_url as token_url_in_use
+from aries_auth.settings import StoreChoice, login_command, saved_secret
+from aries_auth.settings.refreshable import Obstacle, advice_for_endpoint
 from aries_auth.settings.report import Report, report_of
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
-from aries_auth.settings.urls import api_origins, same_endpoint
+from aries_auth.settings.urls import api_origins
 from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
-from aries_auth.terminal import in_words, quoted
+from aries_auth.terminal import in_words
 from aries_auth.token import Token
 
 _LOCK_PATIENCE = 2.0
@@ -49,12 +50,13 @@ class Examination:
         except AriesAuthError as exc:
             self._add("store", "failed", command_text(exc), "correct the variable or the option that it names")
             return
-        token, is_readable = self._read(choice)
-        report = report_of(token, choice, now=time.time())
+        token, fault = self._read(choice)
+        report = report_of(token, choice)
         self.settings = settings_in_use(choice, token, report.secret.where)
-        self._write(choice)
+        if fault is None or not is_out_of_reach(fault):
+            self._write(choice)
         self._secret(report, choice)
-        if is_readable:
+        if fault is None:
             self.status_code = exit_code(report)
             self._token(report)
 
@@ -68,9 +70,8 @@ class Examination:
             with httpx.Client(timeout=10.0) as client:
                 answer = client.head(origin)
         except httpx.HTTPError as exc:
-            names = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE") if variable(name)]
-            cure = "check the network" + (f", and the variables {', '.join(names)}" if names else " and the proxy")
-            self._add("online", "failed", f"{origin} can't be reached: {type(exc).__name__}: {printable(exc)}", cure)
+            detail = f"{origin} can't be reached: {type(exc).__name__}: {printable(exc)}"
+            self._add("online", "failed", detail, _cure_of_network(origin, str(exc)))
             return
         self._add("online", "ok", f"{origin} answered {answer.status_code}")
         self._clock(answer.headers.get("date"), begun, time.time())
@@ -78,15 +79,15 @@ class Examination:
     def _add(self, name: str, status: str, detail: str, cure: str | None = None) -> None:
         self.checks.append(Check(name, status, detail, cure))
 
-    def _read(self, choice: StoreChoice) -> tuple[Token | None, bool]:
+    def _read(self, choice: StoreChoice) -> tuple[Token | None, AriesAuthError | None]:
         try:
             token = choice.store.load()
         except AriesAuthError as exc:
-            self._add("store", "failed", str(exc), _cure_of_store(choice, str(exc)))
-            return None, False
+            self._add("store", "failed", str(exc), _cure_of_store(choice, exc))
+            return None, exc
         what = "it can be read" if token is not None else "there is no token in it yet"
         self._add("store", "ok", f"{store_name(choice.store)}: {what}")
-        return token, True
+        return token, None
 
     def _write(self, choice: StoreChoice) -> None:
         store = choice.store
@@ -99,7 +100,7 @@ class Examination:
             self._add("lock", "failed", detail, "wait for that process, or end it if it hangs")
             return
         except AriesAuthError as exc:
-            self._add("write", "failed", str(exc), _cure_of_store(choice, str(exc)))
+            self._add("write", "failed", str(exc), _cure_of_store(choice, exc))
             return
         self._add("write", "ok", "it can be written")
 
@@ -121,11 +122,10 @@ class Examination:
         if token is None:
             self._add("token", "failed", "nobody is logged in", log_in)
             return
-        elsewhere = self._other_endpoint(token)
         if not report.logged_in:
             self._add("token", "failed", "access token and refresh token have ended", log_in)
-        elif elsewhere is not None:
-            self._add("token", "failed", *elsewhere)
+        elif report.obstacle is not None:
+            self._obstacle(report, report.obstacle)
         elif not report.refresh_token_valid:
             self._add("token", "warning", f"the access token: {report.access_left()}; it can't be refreshed", log_in)
         else:
@@ -134,17 +134,12 @@ class Examination:
             detail = f"the access token: {report.access_left()}; the refresh token: {report.refresh_left()}"
             self._add("token", "warning" if is_soon else "ok", detail, log_in if is_soon else None)
 
-    def _other_endpoint(self, token: Token) -> tuple[str, str] | None:
-        try:
-            here = token_url_in_use(None)
-        except AriesAuthError:
-            return None
-        if token.token_url is None or same_endpoint(token.token_url, here):
-            return None
-        detail = (
-            f"it came from {printable(token.token_url)}, and would be refreshed at {printable(here)}, which is refused"
-        )
-        return detail, "unset $ARIES_TOKEN_URL, or set it to the endpoint that the token came from"
+    def _obstacle(self, report: Report, obstacle: Obstacle) -> None:
+        """What is missing can wait while the access token lives; another endpoint is a mistake in any case."""
+        status = "warning" if report.access_token_valid and not obstacle.elsewhere else "failed"
+        cure = advice_for_endpoint() if obstacle.elsewhere else "do what the text says"
+        detail = f"the access token: {report.access_left()}; it can't be refreshed: {obstacle.text}"
+        self._add("token", status, detail, cure[0].lower() + cure[1:])
 
     def _clock(self, date: Any, begun: float, ended: float) -> None:
         from email.utils import parsedate_to_datetime  # noqa: PLC0415
@@ -162,17 +157,24 @@ class Examination:
         self._add("clock", "failed", detail, "set the clock, by NTP say")
 
 
-def _cure_of_store(choice: StoreChoice, fault: str) -> str:
-    """What mends a store that can't be used. If its own text says so, that."""
-    for word in ("chmod", "chown", "rekey", "ARIES_STORE_KEY"):
-        if word in fault:
-            return "do what the text says, or start over: " + _start_over(choice)
-    return _start_over(choice)
+def _cure_of_network(origin: str, fault: str) -> str:
+    """What to look at; a variable is named only if it can have to do with it."""
+    if "CERTIFICATE" in fault:
+        return "check which certificates are trusted ($SSL_CERT_FILE, $SSL_CERT_DIR)"
+    scheme = origin.partition(":")[0]
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    proxies = " and ".join(f"${name}" for name in names if variable(name))
+    return "check the network" + (f" and the proxy: {proxies}" if proxies else "")
 
 
-def _start_over(choice: StoreChoice) -> str:
-    store = choice.store
-    if not isinstance(store, FileTokenStore):
-        return "correct the URL or the database"
-    options = f"--profile {choice.profile}" if choice.profile else f"--store {quoted(store.path) or store.path}"
-    return f"aries-auth logout {options}, then aries-auth login {options}"
+def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
+    """What mends a store that can't be used. A logout is named for damage alone: elsewhere the token may be good."""
+    if is_out_of_reach(error):
+        return "start the database, or correct its URL"
+    text = str(error)
+    # A file's text names the logout where it is right; a row's says no more than what is wrong with it.
+    of_row = "" if isinstance(choice.store, FileTokenStore) else text.partition("can't be used: ")[2]
+    if "To start over" in text or (of_row and "rekey" not in of_row):
+        log_in = login_command(choice.profile, choice.store)
+        return f"{log_in.replace('aries-auth login', 'aries-auth logout', 1)}, then {log_in}"
+    return "mend what the text names"

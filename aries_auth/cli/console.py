@@ -11,6 +11,11 @@ import click
 PREFIX = "aries-auth: "
 
 
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether a store's error says that its database can't be reached: then what else is to be done there is left."""
+    return "out_of_reach" in error.__dict__
+
+
 class Failure(click.ClickException):
     """Ends the command with a line and an exit code."""
 

@@ -132,11 +132,13 @@ _PLACES: dict[str | None, Any] = {None: None, "yes": True, "no": False, "keyring
 
 
 def _say_where_the_secret_is(grant: Any) -> None:
+    from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.settings.report import report  # noqa: PLC0415
 
     where = report(grant.choice).secret.where
     if where == "saved":
         say("the client secret is saved; programs on this computer need no variable")
     elif where is None:
+        keep = "; or keep it with aries-auth login --save-secret" if saved_secret.secret_path(grant.store) else ""
         say("programs that keep it fresh need the secret, too: $ARIES_CLIENT_SECRET, or a file named by "
-            "$ARIES_CLIENT_SECRET_FILE; or keep it with aries-auth login --save-secret")  # fmt: skip
+            f"$ARIES_CLIENT_SECRET_FILE{keep}")  # fmt: skip

@@ -49,12 +49,12 @@ def alert(report: Report) -> str | None:
         return f"there is no token in {report.store}. Run: {report.login_command}"
     if not report.logged_in:
         return f"a person has to log in again. Run: {report.login_command}"
-    if report.refresh_token_valid and report.secret.where is None:
+    if report.refresh_token_valid and report.refresh_fault:
         until = "calls don't work"
         if report.access_token_valid:
             end = token.expires_at
             until = "calls work" if end is None else f"calls work for {in_words(end - report.now)} more, not longer"
-        return f"{until}: {report.secret.fault}"
+        return f"{until}: {report.refresh_fault}"
     what = "refresh" if token.refresh_token else "access"
     ends_at = token.refresh_token_expires_at if token.refresh_token else token.expires_at
     if ends_at is None or ends_at - report.now >= _ALERT_BELOW:
@@ -89,7 +89,7 @@ def _color(report: Report) -> str:
 def status(profile: str | None, store: str | None, *, every: bool, as_json: bool) -> None:
     """Show who is logged in and for how long. Sends no request.
 
-    Exits with 0 while calls work: the access token lives, or it can be refreshed and the client secret is found. Exits
+    Exits with 0 while calls work: the access token lives, or it can be refreshed with the settings found here. Exits
     with 3 if a person has to log in, and otherwise with 1. It warns on standard error from 3 days before that.
     With --all the JSON is a list, and an unreadable token is an error that does not keep the others from being shown.
     """

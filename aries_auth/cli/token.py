@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aries_auth.cli.console import put, say
+from aries_auth.cli.console import Failure, is_out_of_reach, put, say
 from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
 
 if TYPE_CHECKING:
-    from aries_auth import Token
+    from aries_auth import Token, TokenStore
     from aries_auth.cli.options import Grant
 
 
@@ -72,22 +72,43 @@ def logout(profile: str | None, store: str | None) -> None:
     """
     show_trouble()
     from aries_auth.cli.waiting import notice  # noqa: PLC0415
-    from aries_auth.errors import StoreError  # noqa: PLC0415
-    from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     kept_in = find_grant(profile, store).store
-    try:
-        stored = kept_in.load()
-        found = None if stored is None else f"the token of client {stored.client_id or 'unknown'}"
-    except StoreError:
-        found = "an unreadable token"
+    found = _what_is_stored(kept_in)
     with notice(kept_in):
         kept_in.delete()
-        had_secret = saved_secret.delete(kept_in)
+        had_secret, fault = _delete_secret(kept_in)
     where = store_name(kept_in)
-    also = " and the saved client secret" if had_secret else ""
-    if found or had_secret:
-        say(f"deleted {found or 'no token'}{also} from {where}")
-    else:
+    if fault:
+        done = f"deleted {found} from {where}" if found else f"there was no token in {where}"
+        raise Failure(f"{done}, but the saved client secret was not deleted: {fault}")
+    if not found and not had_secret:
         say(f"nothing to delete: there was no token in {where}")
+    elif not found:
+        say(f"deleted the saved client secret; there was no token in {where}")
+    else:
+        say(f"deleted {found}{' and the saved client secret' if had_secret else ''} from {where}")
+
+
+def _delete_secret(store: TokenStore) -> tuple[bool, str]:
+    """Whether there was a saved secret, and what keeps it from being deleted."""
+    from aries_auth.errors import AriesAuthError  # noqa: PLC0415
+    from aries_auth.settings import saved_secret  # noqa: PLC0415
+
+    try:
+        return saved_secret.delete(store), ""
+    except AriesAuthError as exc:
+        return True, str(exc)
+
+
+def _what_is_stored(store: TokenStore) -> str | None:
+    from aries_auth.errors import StoreError  # noqa: PLC0415
+
+    try:
+        stored = store.load()
+    except StoreError as exc:
+        if is_out_of_reach(exc):
+            raise
+        return "an unreadable token"
+    return None if stored is None else f"the token of client {stored.client_id or 'unknown'}"

@@ -8,14 +8,7 @@ import random
 from contextlib import nullcontext, suppress
 from typing import ContextManager, NamedTuple
 
-from aries_auth.errors import (
-    AriesAuthError,
-    ConfigurationError,
-    LockTimeout,
-    LoginRequired,
-    TokenRequestError,
-    printable,
-)
+from aries_auth.errors import AriesAuthError, LockTimeout, LoginRequired, TokenRequestError
 from aries_auth.refresh.decision import Step, decide, digest
 from aries_auth.refresh.events import Events
 from aries_auth.refresh.grant import Grant
@@ -25,7 +18,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.process import FIRST_PROCESS
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.refresh.sending import Reply, send_refresh_token
-from aries_auth.settings.urls import same_endpoint
+from aries_auth.settings.refreshable import check_origin_of_grant
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
@@ -148,7 +141,7 @@ class Refresher:
         if decision.step is Step.SERVE and memory.cached is not None:
             return memory.cached
         if decision.step is Step.SEND and decision.token is not None:
-            self._check_endpoint(decision.token)
+            check_origin_of_grant(decision.token, self._grant.token_url, self._grant.name)
             return decision.token
         raise self._refusal(decision.step)
 
@@ -165,15 +158,6 @@ class Refresher:
         if is_alive(token, now):  # else a refresh follows, which may renew the refresh token
             self._events.look_at(token, now)
         return cached
-
-    def _check_endpoint(self, token: Token) -> None:
-        """Raise ConfigurationError if the grant came from another token endpoint than the one it would be sent to."""
-        if token.token_url is not None and not same_endpoint(token.token_url, self._grant.token_url):
-            raise ConfigurationError(
-                f"The grant in {self._grant.name} came from {printable(token.token_url)}, and the token URL is "
-                f"{printable(self._grant.token_url)}; nothing was sent. Unset $ARIES_TOKEN_URL or token_url, or log in "
-                "there with another profile or store."
-            )
 
     def _refusal(self, step: Step) -> AriesAuthError:
         remembered = self._memory.restraints.failure

@@ -117,12 +117,12 @@ def _saved(client_id: str | None, store: TokenStore) -> Secret:
         return secret
     saved = saved_secret.read(store)
     also = ""
-    if saved is not None:
+    if saved is not None and client_id:
         also = (
             f" The one in {saved_secret.secret_path(store)} is that of client {printable(saved.client_id)}, not of "
             f"{printable(client_id)}."
         )
-    raise missing("client_secret", _NAMES, also)
+    raise missing("client_secret", _NAMES, also, can_save=saved_secret.secret_path(store) is not None)
 
 
 class ClientCredentials(NamedTuple):
@@ -150,8 +150,14 @@ class ClientCredentials(NamedTuple):
         Raises:
             ConfigurationError: what is missing or malformed, with its variable.
         """
-        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - who sends nothing does without
-        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415
+        from aries_auth.token_endpoint.protocol import Credentials  # noqa: PLC0415 - who sends nothing does without
+
+        client_id, redirect_uri = self.identity(token)
+        return Credentials(client_id, self.client_secret.read(client_id, store), redirect_uri)
+
+    def identity(self, token: Token | None) -> tuple[str, str]:
+        """Client id and redirect URI, found likewise. Raises ConfigurationError."""
+        from aries_auth.settings.urls import check_redirect_uri  # noqa: PLC0415 - as above
 
         client_id = self.client_id or (token and token.client_id)
         redirect_uri = self.redirect_uri or (token and token.redirect_uri)
@@ -164,5 +170,4 @@ class ClientCredentials(NamedTuple):
         if not redirect_uri:
             raise missing("redirect_uri", "ARIES_REDIRECT_URI")
         redirect_uri = check_redirect_uri(redirect_uri, name)
-        client_id = check_text("client_id", client_id) or ""
-        return Credentials(client_id, self.client_secret.read(client_id, store), redirect_uri)
+        return check_text("client_id", client_id) or "", redirect_uri

@@ -64,10 +64,14 @@ def remove(name: str) -> str:
     """Remove what is kept under a name; returns what went wrong, or ""."""
     backend = _backend()
     if backend is None:
-        return f"{NONE.partition('. ')[0]}. Remove {SERVICE!r} there yourself"
+        return f"{NONE.partition('. ')[0]}. {_by_hand(name)}"
     try:
         if backend.get_password(SERVICE, name) is not None:
             backend.delete_password(SERVICE, name)
     except Exception as exc:  # noqa: BLE001
-        return f"it refused ({type(exc).__name__}). Unlock it, and log out again"
+        return f"it refused ({type(exc).__name__}). Unlock it, and log out again. {_by_hand(name)}"
     return ""
+
+
+def _by_hand(name: str) -> str:
+    return f"Or remove it by hand: the keyring's entry of service {SERVICE!r}, user name {name!r}, then the file {name}"

@@ -6,18 +6,23 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from aries_auth.settings.credentials import SecretSource, SecretState
+from aries_auth.settings.credentials import ClientCredentials, SecretSource, SecretState
+from aries_auth.settings.refreshable import Obstacle, obstacle_of
 from aries_auth.settings.stores import StoreChoice, choose_store, login_command
 from aries_auth.settings.values import variable
 from aries_auth.store import TokenStore, store_name
 from aries_auth.terminal import in_words
 from aries_auth.token import Token
 
-_NOT_KNOWN = "not known"
+_NOT_KNOWN, _EXPIRED = "not known", "has expired"
+_UNTOLD = ClientCredentials(None, SecretSource(None), None)
 
 
 class Report(NamedTuple):
-    """A grant at an instant. `profile` is None if a path names the store."""
+    """A grant at an instant. `profile` is None if a path names the store.
+
+    `obstacle` is what keeps it from being refreshed from here, besides the secret.
+    """
 
     profile: str | None
     store: str
@@ -25,6 +30,7 @@ class Report(NamedTuple):
     token: Token | None
     secret: SecretState
     now: float
+    obstacle: Obstacle | None = None
 
     @property
     def access_token_valid(self) -> bool:
@@ -50,7 +56,15 @@ class Report(NamedTuple):
     @property
     def serves(self) -> bool:
         """Whether calls work: the access token lives, or it can be refreshed and the secret is found."""
-        return self.access_token_valid or (self.refresh_token_valid and self.secret.where is not None)
+        is_refreshable = self.refresh_token_valid and self.obstacle is None and self.secret.where is not None
+        return self.access_token_valid or is_refreshable
+
+    @property
+    def refresh_fault(self) -> str:
+        """Why it can't be refreshed from here, the secret included; "" if it can."""
+        if self.obstacle is not None:
+            return self.obstacle.text
+        return self.secret.fault if self.secret.where is None else ""
 
     @property
     def login_command(self) -> str:
@@ -90,28 +104,31 @@ class Report(NamedTuple):
         return f"{in_words(left)} left" if left > 0 else f"ended {in_words(-left)} ago"
 
 
-def report(choice: StoreChoice, *, secret: SecretSource | None = None, now: float | None = None) -> Report:
-    """How the grant of a store stands now.
-
-    Args:
-        choice: the store, and its profile.
-        secret: where the client secret comes from; None as with no parameter.
-        now: Unix time in seconds; None is the clock's.
+def report(choice: StoreChoice) -> Report:
+    """How the grant of a store stands now, for a program that is told nothing.
 
     Raises:
         StoreError: the store can't be read.
     """
-    token = choice.store.load()
-    return report_of(token, choice, secret=secret, now=now)
+    return report_of(choice.store.load(), choice)
 
 
 def report_of(
-    token: Token | None, choice: StoreChoice, *, secret: SecretSource | None = None, now: float | None = None
+    token: Token | None, choice: StoreChoice, *, client: ClientCredentials = _UNTOLD, token_url: str | None = None
 ) -> Report:
-    """`report` of a token that was loaded before."""
-    client_id = (token.client_id if token is not None else None) or variable("ARIES_CLIENT_ID")
-    state = (secret or SecretSource(None)).state(client_id, choice.store)
-    return Report(choice.profile, store_name(choice.store), choice, token, state, time.time() if now is None else now)
+    """How a token stands that was loaded from a store.
+
+    Args:
+        token: the token.
+        choice: the store, and its profile.
+        client: what the program was told of the client.
+        token_url: the token endpoint that it was told.
+    """
+    store = choice.store
+    client_id = client.client_id or (token and token.client_id) or variable("ARIES_CLIENT_ID")
+    state = client.client_secret.state(client_id, store)
+    obstacle = None if token is None else obstacle_of(token, store, client, token_url)
+    return Report(choice.profile, store_name(store), choice, token, state, time.time(), obstacle)
 
 
 def lifetimes(token: Token, now: float) -> str:
@@ -119,12 +136,17 @@ def lifetimes(token: Token, now: float) -> str:
     access = _until(token.expires_at, now)
     if token.refresh_token is None:
         return f"the access token {access}; there is no refresh token"
-    return f"the access token {access}, the refresh token {_until(token.refresh_token_expires_at, now)}"
+    refresh = _until(token.refresh_token_expires_at, now)
+    if access == _EXPIRED and refresh != _EXPIRED:
+        access += " and is refreshed at the next call"
+    return f"the access token {access}, the refresh token {refresh}"
 
 
 def _until(instant: float | None, now: float) -> str:
     if instant is None:
         return "has no known end"
+    if instant <= now:
+        return _EXPIRED
     try:
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
     except (OverflowError, ValueError, OSError):

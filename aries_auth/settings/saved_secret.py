@@ -206,7 +206,7 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
     if document is not None and "ciphertext" in document:
         document, fault = _decrypted(document, store)
     elif document is not None and store.cipher is not None and "client_secret" in document:
-        return None, f"a key was given, but it is not encrypted. {_AGAIN}"
+        return None, f"a key was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE), but it is not encrypted. {_AGAIN}"
     if document is None:
         return None, fault
     client_id, secret = document.get("client_id"), document.get("client_secret")

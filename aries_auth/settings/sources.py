@@ -32,7 +32,7 @@ def settings_in_use(choice: StoreChoice, token: Token | None, secret: str | None
         secret: where the client secret was found, as `SecretState.where` says it.
     """
     return [
-        Setting("profile", choice.profile, choice.source),
+        Setting("profile", choice.profile, choice.profile_source or choice.source),
         Setting("store", store_name(choice.store), choice.source),
         _stored_first("client_id", "ARIES_CLIENT_ID", token),
         _secret(secret),

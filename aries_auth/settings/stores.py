@@ -29,12 +29,14 @@ class StoreChoice(NamedTuple):
     """A store, and what led to it.
 
     `profile` is the profile of a file in the default folder, or the key of a database's row; None if a path or a
-    program names the store. `source` is ``parameter``, ``$VARIABLE`` or ``default``.
+    program names the store. `source` is ``parameter``, ``$VARIABLE`` or ``default``; `profile_source` likewise, None
+    where it is the same.
     """
 
     store: TokenStore
     profile: str | None
     source: str
+    profile_source: str | None = None
 
 
 def profile_name(given: str | None) -> str:
@@ -70,20 +72,27 @@ def choose_store(
         url, store = Secret(str(store)), None  # there may be a password in it
         if not urls:
             raise _no_url()
-        return StoreChoice(_in_database(url, profile_name(profile), "--store"), profile_name(profile), "parameter")
+        return _row_of_profile(url, profile, "--store", "parameter")
     if store is not None:
         return StoreChoice(_file(store), None, "parameter")
     if variable(_URL) is not None:
-        url = Secret(os.environ[_URL])
-        return StoreChoice(_in_database(url, profile_name(profile), f"${_URL}"), profile_name(profile), f"${_URL}")
+        return _row_of_profile(Secret(os.environ[_URL]), profile, f"${_URL}", f"${_URL}")
     path = None if profile else variable(_FILE)
     if path is None:
-        source = "parameter" if profile else f"${_PROFILE}" if variable(_PROFILE) else "default"
-        return StoreChoice(_profile_file(profile_name(profile)), profile_name(profile), source)
+        return StoreChoice(_profile_file(profile_name(profile)), profile_name(profile), _source_of_profile(profile))
     if "://" in path:
         path = ""  # there may be a password in it
         raise ConfigurationError(f"${_FILE} is a URL, and a path is wanted. Set ${_URL} for a database.")
     return StoreChoice(_file(path), None, f"${_FILE}")
+
+
+def _row_of_profile(url: Secret, profile: str | None, name: str, source: str) -> StoreChoice:
+    key = profile_name(profile)
+    return StoreChoice(_in_database(url, key, name), key, source, _source_of_profile(profile))
+
+
+def _source_of_profile(given: str | None) -> str:
+    return "parameter" if given else f"${_PROFILE}" if variable(_PROFILE) else "default"
 
 
 def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str] | None) -> TokenStore:

@@ -41,14 +41,16 @@ def command_text(error: BaseException) -> str:
     return str(error.__dict__.get("for_command") or error)
 
 
-def missing(parameter: str, name: str, also: str = "") -> ConfigurationError:
-    """The error for a credential that is needed and not there."""
-    keep = "run: aries-auth login --save-secret" if parameter == _SECRET else "run: aries-auth login"
+def missing(parameter: str, name: str, also: str = "", *, can_save: bool = True) -> ConfigurationError:
+    """The error for a credential that is needed and not there; `can_save`: whether a login could save a secret."""
+    keep = ", or run: aries-auth login" + (" --save-secret" if parameter == _SECRET else "")
+    if parameter == _SECRET and not can_save:
+        keep = ", from a vault say; it can't be saved beside a store that is no file"
     return advised(
         ConfigurationError,
         f"{parameter} is missing:",
         in_code=f"pass {parameter}=, or set ${name}.{also}",
-        in_command=f"set ${name}, or {keep}.{also}",
+        in_command=f"set ${name}{keep}.{also}",
     )
 
 

@@ -61,7 +61,10 @@ class Grant:
 
     def error(self, what: str, fault: DatabaseFault) -> StoreError:
         """The error for a fault, in words for the caller."""
-        return StoreError(f"The token in {self} can't be {what}: {fault.text}.")
+        error = StoreError(f"The token in {self} can't be {what}: {fault.text}.")
+        if fault.kind is FaultKind.LOST:
+            error.__dict__["out_of_reach"] = True  # a caller that has more to do there need not wait again
+        return error
 
     def __str__(self) -> str:
         return f"{self.database.shown} (table {self.rows.name}, key {printable(self.key)})"

@@ -109,8 +109,8 @@ def decode(
         )
     if not encrypted and cipher is not None and not accept & Accept.PLAIN:
         return None, (
-            "a cipher was given, but it is not encrypted: `aries-auth rekey` encrypts it with --encrypt-plain, if you "
-            "know that nobody else has put it there"
+            "a cipher was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE, or cipher=), but it is not encrypted: "
+            "`aries-auth rekey` encrypts it with --encrypt-plain, if you know that nobody else has put it there"
         )
     if cipher is not None and encrypted:
         document, fault = _decrypted(document, cipher)

@@ -513,6 +513,34 @@ def test_if_needed_logs_in_where_the_token_has_expired_and_the_secret_is_not_fou
         login(**{**given, "if_needed": True, "client_secret": None})
 
 
+@pytest.mark.parametrize(
+    "fields, changes",
+    [
+        ({"token_url": "https://api.aries.com/v1/oauth2/token"}, {}),
+        ({"client_id": None}, {"client_id": None}),
+        ({"redirect_uri": None}, {"redirect_uri": None}),
+    ],
+    ids=["it came from another endpoint", "no client id", "no redirect URI"],
+)
+def test_if_needed_logs_in_where_the_token_has_expired_and_cannot_be_refreshed_from_here(
+    given: Any, aries: AriesSandbox, store_path: Path, fields: Any, changes: Any
+) -> None:
+    FileTokenStore(store_path).save(Token.from_dict({**aries.issue_token(age=4000.0, scope=SCOPE).to_dict(), **fields}))
+    with pytest.raises((AuthorizationError, ConfigurationError)):
+        login(**{**given, "if_needed": True, "open_browser": False, "callback_timeout": 0.2, **changes})
+
+
+@pytest.mark.parametrize("fields", [{"client_id": None}, {"redirect_uri": None}, {"token_url": None}])
+def test_if_needed_takes_from_its_parameters_what_an_expired_token_does_not_say(
+    given: Any, aries: AriesSandbox, browser: Browser, store_path: Path, fields: Any, capsys: Any
+) -> None:
+    FileTokenStore(store_path).save(Token.from_dict({**aries.issue_token(age=4000.0, scope=SCOPE).to_dict(), **fields}))
+    auth = login(**{**given, "if_needed": True})
+    assert "the access token has expired and is refreshed at the next call" in capsys.readouterr().err
+    assert not browser.links
+    assert auth.get_token()
+
+
 def test_if_needed_takes_a_grant_that_does_not_say_its_scopes(
     given: Any, aries: AriesSandbox, browser: Browser, store_path: Path
 ) -> None:

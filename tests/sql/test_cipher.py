@@ -77,7 +77,7 @@ def test_unknown_keys_are_kept_under_the_cipher(kind):
 @pytest.mark.parametrize(
     "written, read, fault",
     [(True, "other", "the key is wrong, or the store is damaged"), (True, None, "encrypted and no cipher was given"),
-     (False, "other", "a cipher was given, but it is not encrypted")],
+     (False, "other", "a cipher was given .*, but it is not encrypted")],
 )  # fmt: skip
 def test_a_wrong_key_says_so_and_touches_nothing(kind, act, written, read, fault):
     kind.store(fernet.Fernet(key()) if written else None).save(TOKEN)

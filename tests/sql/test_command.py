@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -59,6 +60,25 @@ def test_the_database_may_be_named_by_the_environment(command, url):
     paper = command.call("token", ARIES_STORE_URL=url, ARIES_PROFILE="paper")
     assert paper.stdout.strip() == SQLTokenStore(url, "paper").load().access_token
     assert command.call("status", "--store", str(command.home / "none.json"), ARIES_STORE_URL=url).returncode == 3
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["logout"]])
+def test_a_database_that_cannot_be_reached_is_waited_for_once(command, arguments):
+    pytest.importorskip("psycopg", reason="needs aries-auth[sql]")
+    begun = time.monotonic()
+    done = command.call(*arguments, ARIES_STORE_URL="postgresql://me:hush-hush@127.0.0.1:1/tokens")
+    assert time.monotonic() - begun < 8.0  # 5 s in all, and a slow machine
+    assert done.returncode == 1
+    assert "127.0.0.1:1/tokens" in done.stdout + done.stderr
+    assert "hush-hush" not in done.stdout + done.stderr
+
+
+def test_rekey_of_a_plain_store_names_the_variable_of_the_key(command):
+    command.log_in()
+    done = command.call("rekey", ARIES_STORE_KEY=key())
+    assert done.returncode == 1
+    assert "a cipher was given ($ARIES_STORE_KEY, " in done.stderr
+    assert "--encrypt-plain" in done.stderr
 
 
 def test_a_login_goes_into_the_database(command, url, monkeypatch):

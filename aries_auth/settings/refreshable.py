@@ -1,0 +1,65 @@
+"""Whether a grant can be refreshed from here, and if not, why: one answer for whoever refreshes and whoever reports."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aries_auth.errors import AriesAuthError, ConfigurationError, printable
+from aries_auth.settings.credentials import ClientCredentials
+from aries_auth.settings.urls import same_endpoint, token_url
+from aries_auth.settings.values import advised, command_text, variable
+from aries_auth.store import TokenStore, store_name
+from aries_auth.token import Token
+
+
+class Obstacle(NamedTuple):
+    """What keeps a grant from being refreshed, in the command's words; `elsewhere`: it came from another endpoint."""
+
+    text: str
+    elsewhere: bool = False
+
+
+def obstacle_of(token: Token, store: TokenStore, client: ClientCredentials, given_url: str | None) -> Obstacle | None:
+    """What would keep a refresh from being sent, besides the client secret and the store; None if nothing would.
+
+    Args:
+        token: what the store holds.
+        store: the store, for messages.
+        client: what the caller gave.
+        given_url: the token URL that the caller gave (and that was checked), or None.
+    """
+    elsewhere = False
+    try:
+        client.check(token, store_name(store))
+        here = token_url(given_url)
+        elsewhere = not came_from(token, here)
+        check_origin_of_grant(token, here, store_name(store))
+        client.identity(token)
+    except AriesAuthError as exc:
+        return Obstacle(command_text(exc), elsewhere)
+    return None
+
+
+def came_from(token: Token, here: str) -> bool:
+    """Whether a token came from this endpoint, as far as is known."""
+    return token.token_url is None or same_endpoint(token.token_url, here)
+
+
+def check_origin_of_grant(token: Token, here: str, where: str) -> None:
+    """Raise ConfigurationError if a grant came from another token endpoint than the one it would be sent to."""
+    if came_from(token, here):
+        return
+    theirs = printable(token.token_url)
+    raise advised(
+        ConfigurationError,
+        f"The grant in {where} came from {theirs}, and the token URL is {printable(here)}; nothing was sent.",
+        in_code="Unset $ARIES_TOKEN_URL or token_url, or log in there with another profile or store.",
+        in_command=f"{advice_for_endpoint()}, or log in there with another profile or store.",
+    )
+
+
+def advice_for_endpoint() -> str:
+    """What to do about `$ARIES_TOKEN_URL` if a grant came from elsewhere."""
+    if variable("ARIES_TOKEN_URL") is None:
+        return "Set $ARIES_TOKEN_URL to the endpoint that the token came from"
+    return "Unset $ARIES_TOKEN_URL, or set it to the endpoint that the token came from"
