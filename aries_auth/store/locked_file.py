@@ -34,7 +34,7 @@ class LockedFile:
     def __enter__(self) -> FileEntry:
         place = self._store._place()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         if not place.has_folder:
-            _make_folder_of(place.path)
+            make_folder_of(place.path)
         self._entry = FileEntry(self._store, place)
         self._lock = exclusive_lock(f"{place.path}.lock", self._timeout)
         try:
@@ -55,7 +55,8 @@ class LockedFile:
                 self._lock.__exit__(kind, exc, traceback)
 
 
-def _make_folder_of(path: str) -> None:
+def make_folder_of(path: str) -> None:
+    """Make the missing folders above a file's own path. Raises StoreError, also if a link was put there meanwhile."""
     make_folder(os.path.dirname(path))
     if resolve(path).path != path:
         raise StoreError(f"{path} became a symbolic link while its folder was made. Use a folder of your own.")

@@ -501,15 +501,40 @@ def test_a_folder_that_is_a_symlink_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.posix("symbolic links without a privilege")
-def test_a_dangling_symlink_is_a_store_error_and_left(tmp_path: Path) -> None:
-    link = tmp_path / "link.json"
-    link.symlink_to(tmp_path / "gone" / "t.json")
+def test_a_store_is_usable_after_a_delete_through_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "t.json", tmp_path / "link.json"
+    FileTokenStore(target).save(some_token())
+    link.symlink_to("t.json")
     store = FileTokenStore(link)
-    for act in (store.load, lambda: store.save(some_token()), store.delete):
-        with pytest.raises(StoreError, match=r"symbolic link to .*gone.*does not exist"):
-            act()
+    store.delete()
+    assert store.load() is None
+    store.delete()  # nothing is there: nothing happens
+    store.save(some_token("again"))
+    assert (store.load(), FileTokenStore(target).load()) == (some_token("again"), some_token("again"))
     assert link.is_symlink()
-    assert list(tmp_path.iterdir()) == [link]
+    assert mode_of(target) == 0o600
+
+
+@pytest.mark.posix("symbolic links without a privilege")
+@pytest.mark.parametrize("to", ["t.json", "new/folder/t.json", "second-link.json"])
+def test_a_link_made_before_the_first_save_leads_to_the_file_that_a_save_makes(tmp_path: Path, to: str) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(to)
+    (tmp_path / "second-link.json").symlink_to("new/t.json")
+    target = Path(os.path.realpath(link))
+    store = FileTokenStore(link)
+    assert store.load() is None
+    store.delete()
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")) == [
+        "link.json",
+        "second-link.json",
+    ]
+    with store.locked() as entry:
+        entry.reserve()
+        entry.save(some_token())
+    assert store.load() == FileTokenStore(target).load() == some_token()
+    assert (link.is_symlink(), mode_of(target)) == (True, 0o600)
+    assert target.parent == tmp_path or mode_of(target.parent) == 0o700
 
 
 @pytest.mark.posix("symbolic links without a privilege")
