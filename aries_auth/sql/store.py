@@ -128,12 +128,14 @@ class SQLTokenStore:
             StoreError: the database can't be asked.
         """
         row = RowLock(self._database, self._rows, self.key)
+        entry = SQLEntry(self._grant, row, self.lock_timeout)
         try:
             # Inside, so that Ctrl-C while it waits gives the connection back at once.
             self._acquire(row, self.lock_timeout if timeout is None else timeout)
-            yield SQLEntry(self._grant, row, self.lock_timeout)
+            yield entry
         finally:
             row.release()
+            entry.end()
 
     def keys(self) -> list[str]:
         """The keys of every grant in the table, sorted.

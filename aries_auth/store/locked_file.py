@@ -11,6 +11,7 @@ from aries_auth.store.document import encode
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
 from aries_auth.store.path import Place, reason, resolve
+from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
 from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
 from aries_auth.token import Token
@@ -49,7 +50,7 @@ class LockedFile:
     ) -> None:
         try:
             if self._entry is not None:
-                self._entry.discard()
+                self._entry.end()
         finally:
             if self._lock is not None:
                 self._lock.__exit__(kind, exc, traceback)
@@ -71,9 +72,11 @@ class FileEntry:
         self._linked = place.linked
         self._temporary = TemporaryFile(place.path, store.mode)
         self._stored_extra: Mapping[str, Any] | None = None
+        self._ended = False
 
     def load(self) -> Token | None:
-        """The stored token, or None. Raises StoreError."""
+        """The stored token, or None. Raises StoreError, also after the block; so do the others."""
+        self._check_block()
         token = load_token(self._target, self._store)
         self._stored_extra = {} if token is None else token.extra
         return token
@@ -85,6 +88,7 @@ class FileEntry:
             StoreError: a save would fail: no space, no permission, an unreadable file in the way, a cipher that fails,
                 a file that can't be replaced, a filesystem that keeps no permissions.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         probe = encode(Token("probe"), stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
@@ -97,6 +101,7 @@ class FileEntry:
         Raises:
             StoreError: one of the others failed. The file holds the old token or the new one, whole.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         document = encode(token, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
@@ -114,6 +119,7 @@ class FileEntry:
         Raises:
             StoreError: the file can't be removed, or a link led to a file that is no readable token.
         """
+        self._check_block()
         if self._linked:
             self._check_readable()
         self._temporary.check_process()
@@ -135,6 +141,11 @@ class FileEntry:
                 f"be read ({fault}). Nothing was removed. If it is yours, remove {self._target} by that name."
             )
 
-    def discard(self) -> None:
-        """Drop a reservation that was not used."""
+    def _check_block(self) -> None:
+        if self._ended:
+            raise block_has_ended(self._store.path)
+
+    def end(self) -> None:
+        """Drop a reservation that was not used; whoever keeps this entry can do nothing with it any more."""
+        self._ended = True
         self._temporary.discard()

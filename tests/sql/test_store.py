@@ -216,6 +216,21 @@ def test_an_entry_that_has_saved_can_delete(store):
     assert store.load() == NEW
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_an_entry_that_is_kept_after_its_block_does_nothing(store, used):
+    store.save(OLD)
+    with store.locked() as kept:
+        if used:
+            kept.load()
+    for act in (kept.load, kept.reserve, lambda: kept.save(OTHER), kept.delete):
+        with pytest.raises(StoreError, match=r"The locked\(\) block of .* has ended.*Call locked\(\) again"):
+            act()
+    assert store.load() == OLD
+    with store.locked(0) as entry:  # none of them has the lock
+        entry.save(NEW)
+    assert store.load() == NEW
+
+
 def test_two_threads_that_make_the_first_row_at_once_take_turns(url):
     stores = [SQLTokenStore(url, "first") for _ in range(8)]
     inside, most = [], []

@@ -204,7 +204,7 @@ def test_a_forked_child_neither_saves_nor_deletes_what_its_parent_holds(store: F
             for act in (entry.delete, lambda: entry.save(some_token("of-the-child"))):
                 with pytest.raises(StoreError, match="locked by the process that forked this one"):
                     act()
-            entry.discard()
+            entry.end()
 
         assert Child(try_it).wait() == 0
         with pytest.raises(LockTimeout), store.locked(0):
@@ -593,6 +593,19 @@ def test_a_reservation_that_is_not_used_is_gone_after_the_block(store: FileToken
         entry.reserve()
         raise ZeroDivisionError
     assert names(path) == ["t.json.lock"]
+
+
+def test_an_entry_that_is_kept_after_its_block_does_nothing(store: FileTokenStore, path: Path) -> None:
+    with store.locked() as kept:
+        kept.save(some_token("spent"))
+    with store.locked() as holder:
+        holder.save(some_token("rotated"))
+        before = names(path)
+        for act in (kept.load, kept.reserve, lambda: kept.save(some_token("old")), kept.delete):
+            with pytest.raises(StoreError, match=rf"The locked\(\) block of {path} has ended.*Call locked\(\) again"):
+                act()
+        assert names(path) == before
+        assert holder.load() == some_token("rotated")
 
 
 def test_reserve_leaves_the_stored_token_as_it_is(store: FileTokenStore) -> None:
