@@ -7,7 +7,9 @@ import errno
 import json
 import os
 import pickle
+import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -795,3 +797,55 @@ def test_a_plain_file_where_a_cipher_is_given_is_a_store_error(store: FileTokenS
     store.save(some_token())
     with pytest.raises(StoreError, match="not encrypted: `aries-auth rekey`"):
         FileTokenStore(path, cipher=Fernet(Fernet.generate_key())).load()
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"path": 5}, "must be a text or a path, not int"),
+        ({"mode": "0600"}, "mode must be permission bits such as 0o600 .* not '0600'"),
+        ({"mode": 600}, "mode must be permission bits"),
+        ({"mode": 0o400}, "let the owner read and write"),
+        ({"mode": -1}, "mode must be"),
+        ({"mode": True}, "mode must be"),
+        ({"mode": None}, "mode must be"),
+        ({"lock_timeout": -1}, "lock_timeout must be zero or more seconds"),
+        ({"lock_timeout": "45"}, "lock_timeout must be a number of seconds"),
+        ({"lock_timeout": None}, "lock_timeout must be a number of seconds"),
+        ({"lock_timeout": float("nan")}, "lock_timeout must be a number of seconds"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_when_it_is_given(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        FileTokenStore(**{"path": "t.json", **given})
+    if "path" not in given:
+        with pytest.raises(ConfigurationError, match=says):
+            FileTokenStore.for_profile(**given)
+
+
+class HalfACipher:
+    def encrypt(self, data: bytes) -> bytes:
+        return data
+
+
+@pytest.mark.parametrize(
+    "cipher, says",
+    [
+        (5, "not an object of type int, which has no encrypt and no decrypt"),
+        ("SECRET-key-given-as-cipher", "type str, which has no encrypt"),
+        (b"SECRET-key-given-as-cipher", "type bytes"),
+        (HalfACipher(), "type HalfACipher, which has no decrypt"),
+        (HalfACipher, "not the class HalfACipher itself"),
+    ],
+    ids=["int", "str", "bytes", "half", "class"],
+)
+def test_what_is_no_cipher_is_refused_when_it_is_given_and_is_not_shown(cipher: Any, says: str) -> None:
+    for make in (partial(FileTokenStore, "t.json"), FileTokenStore.for_profile):
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            make(cipher=cipher)
+        assert_no_secret(caught.value, "SECRET-key-given-as-cipher")
+
+
+def test_the_parameters_that_a_store_may_be_given_pass() -> None:
+    made = FileTokenStore(b"t.json", mode=stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP, lock_timeout=0)
+    assert (made.mode, made.lock_timeout, made.cipher) == (0o640, 0.0, None)
