@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from typing import Any
 
 from aries_auth.errors import ConfigurationError, printable
 
@@ -10,15 +12,13 @@ _STORE_METHODS = ("load", "save", "delete", "locked")
 _CIPHER_METHODS = ("encrypt", "decrypt")
 
 
-def check_store(store: object) -> None:
+def check_store(store: Any) -> None:
     """Refuse what is neither a path nor a store.
 
     Raises:
         ConfigurationError: it is none; the message names its type, since it may be a URL with a password in it.
     """
-    if isinstance(store, (str, os.PathLike)):
-        return
-    lacking = _lacking(store, _STORE_METHODS)
+    lacking = "" if _is_store_or_path(type(store)) else _lacking(store, _STORE_METHODS)
     if lacking:
         raise ConfigurationError(
             "store must be a path, a FileTokenStore, a SQLTokenStore, or another object with the methods load, save, "
@@ -48,8 +48,16 @@ def cipher_fault(cipher: object) -> str:
     )
 
 
+@lru_cache(maxsize=64)
+def _is_store_or_path(kind: type) -> bool:
+    """Whether every object of this class will do. Asked once: a web backend gives a store for each of its users."""
+    return issubclass(kind, (str, os.PathLike)) or all(callable(getattr(kind, name, None)) for name in _STORE_METHODS)
+
+
 def _lacking(thing: object, methods: tuple[str, ...]) -> str:
     """How to name what has not all of these methods, by its type; "" if it has."""
+    if hasattr(type(thing), "__getattr__"):
+        return ""  # a web framework's proxy, which must not be asked at import time
     if isinstance(thing, type):
         return f"the class {printable(thing.__name__)} itself"
     lacking = [name for name in methods if not callable(getattr(thing, name, None))]

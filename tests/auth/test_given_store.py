@@ -88,6 +88,35 @@ def test_a_store_of_the_callers_own_serves(aries: AriesSandbox) -> None:
     assert aries.refresh_count == 1
 
 
+class Proxy:
+    """As `werkzeug.local.LocalProxy` and Django's `SimpleLazyObject`: it asks for its object whenever it is touched."""
+
+    there: Any = None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._object())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._object(), name)
+
+    def _object(self) -> Any:
+        if Proxy.there is None:
+            raise RuntimeError("working outside of application context")
+        return Proxy.there
+
+
+def test_a_proxy_of_a_store_is_not_asked_before_it_is_used(
+    aries: AriesSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = Proxy()
+    auth = AriesAuth(store=store)
+    token = aries.issue_token()
+    monkeypatch.setattr(Proxy, "there", InMemory(token))
+    assert auth.token is None
+    assert AriesAuth(store=store, token_url=aries.token_url).get_token() == token.access_token
+
+
 @pytest.mark.parametrize("kind", [str, Path, FileTokenStore])
 def test_a_path_and_a_file_store_pass(tmp_path: Path, kind: Any) -> None:
     assert AriesAuth(store=kind(str(tmp_path / "t.json"))).token is None
