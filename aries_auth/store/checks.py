@@ -12,13 +12,14 @@ _STORE_METHODS = ("load", "save", "delete", "locked")
 _CIPHER_METHODS = ("encrypt", "decrypt")
 
 
-def check_store(store: Any) -> None:
+def check_store(store: object) -> None:
     """Refuse what is neither a path nor a store.
 
     Raises:
         ConfigurationError: it is none; the message names its type, since it may be a URL with a password in it.
     """
-    lacking = "" if _is_store_or_path(type(store)) else _lacking(store, _STORE_METHODS)
+    kind: Any = type(store)  # Any, since mypy does not know that a class can be hashed
+    lacking = "" if _is_store_or_path(kind) else _lacking(store, _STORE_METHODS)
     if lacking:
         raise ConfigurationError(
             "store must be a path, a FileTokenStore, a SQLTokenStore, or another object with the methods load, save, "
