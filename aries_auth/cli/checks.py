@@ -164,6 +164,8 @@ class Examination:
 
 def _cure_of_store(choice: StoreChoice, fault: str) -> str:
     """What mends a store that can't be used. If its own text says so, that."""
+    if "another path" in fault:
+        return "do what the text says"  # there is nothing that a logout could remove
     for word in ("chmod", "chown", "rekey", "ARIES_STORE_KEY"):
         if word in fault:
             return "do what the text says, or start over: " + _start_over(choice)

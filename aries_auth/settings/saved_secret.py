@@ -19,9 +19,9 @@ from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.locked_file import make_folder_of
-from aries_auth.store.path import reason, resolve
+from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.temporary import TemporaryFile, remove
+from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
 from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
@@ -146,7 +146,7 @@ def delete(store: TokenStore) -> bool:
         try:
             remove(target)
         except OSError as exc:
-            raise StoreError(f"{target} can't be removed: {reason(exc)}.") from exc
+            raise StoreError(f"{target} can't be removed: {why_not_removed(target, exc)}.") from exc
         sync_folder(str(Path(target).parent))
     return True
 

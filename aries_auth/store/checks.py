@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import Any
 
@@ -50,9 +49,10 @@ def cipher_fault(cipher: object) -> str:
 
 
 @lru_cache(maxsize=64)
-def _is_store_or_path(kind: type) -> bool:
+def _is_store_or_path(kind: Any) -> bool:
     """Whether every object of this class will do. Asked once: a web backend gives a store for each of its users."""
-    return issubclass(kind, (str, os.PathLike)) or all(callable(getattr(kind, name, None)) for name in _STORE_METHODS)
+    is_path: bool = issubclass(kind, str) or hasattr(kind, "__fspath__")
+    return is_path or all(callable(getattr(kind, name, None)) for name in _STORE_METHODS)
 
 
 def _lacking(thing: object, methods: tuple[str, ...]) -> str:

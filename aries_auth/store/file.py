@@ -166,8 +166,8 @@ class FileTokenStore:
         return f"FileTokenStore({self._given if self._path is None else self._path!r})"
 
 
-def _checked_path(path: object) -> str:
-    if not isinstance(path, (str, bytes, os.PathLike)):
+def _checked_path(path: Any) -> str:
+    if not isinstance(path, (str, bytes)) and not hasattr(path, "__fspath__"):
         raise ConfigurationError(f"The path of a token file must be a text or a path, not {type(path).__name__}.")
     name: str = os.fsdecode(path)
     if not name or "\0" in name:

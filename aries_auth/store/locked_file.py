@@ -10,10 +10,10 @@ from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
-from aries_auth.store.path import Place, reason, resolve
+from aries_auth.store.path import Place, resolve
 from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
-from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
+from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove, why_not_removed
 from aries_auth.token import Token
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class FileEntry:
             try:
                 remove(path)
             except OSError as exc:
-                raise StoreError(f"{path} can't be removed: {reason(exc)}.") from exc
+                raise StoreError(f"{path} can't be removed: {why_not_removed(path, exc)}.") from exc
         sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
         self._stored_extra = {}
 

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import stat
+import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -436,9 +437,11 @@ def test_a_close_that_fails_takes_nothing_from_what_was_read(
 
 def test_a_directory_in_its_place_is_a_store_error(store: FileTokenStore, path: Path) -> None:
     path.mkdir(parents=True)
+    cure = r"Choose another path,.* or remove the directory yourself\.$"
     for act in (store.load, lambda: store.save(some_token()), store.delete):
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=cure) as caught:
             act()
+        assert "aries-auth logout" not in str(caught.value)
     assert path.is_dir()
     assert names(path) == ["t.json", "t.json.lock"]
 
@@ -452,6 +455,34 @@ def test_a_fifo_in_its_place_is_a_store_error_without_waiting(store: FileTokenSt
             act()
 
 
+@pytest.mark.posix("the longest name")
+def test_a_name_that_is_too_long_says_to_choose_another(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"File name too long.* Choose another path"):
+        FileTokenStore(tmp_path / ("x" * 300)).load()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root, to act as two users")
+def test_what_one_may_not_remove_says_to_choose_another_path() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        put(folder / "mine.json", b"damaged")
+        put(folder / "theirs.json", b"damaged")
+        os.chown(folder / "mine.json", NOBODY, NOBODY)
+
+        def read() -> None:
+            with pytest.raises(StoreError, match=r"not JSON.* Choose another path, in a folder that you may write in"):
+                FileTokenStore(folder / "mine.json").load()
+
+        def remove() -> None:
+            with pytest.raises(StoreError, match=r"can't be removed: .* Choose another path, or have its owner remove"):
+                FileTokenStore(folder / "theirs.json").delete()
+
+        folder.chmod(0o755)
+        as_ordinary_user(read)
+        folder.chmod(0o1777)
+        as_ordinary_user(remove)
+
+
 def test_a_file_in_place_of_its_folder_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep")
     store = FileTokenStore(tmp_path / "file" / "t.json")
@@ -459,8 +490,9 @@ def test_a_file_in_place_of_its_folder_is_a_store_error(tmp_path: Path) -> None:
     if os.name == "posix":  # Windows says that there is no such file
         acts.append(store.load)
     for act in acts:
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError) as caught:
             act()
+        assert "aries-auth logout" not in str(caught.value)  # which would find nothing to remove
     store.delete()
 
 
