@@ -31,7 +31,9 @@ class FileTokenStore:
 
     Args:
         path: the file. A symbolic link is followed if it belongs to this user or to root; its target gets replaced.
-        mode: the permission bits that the file is created with. A file with more of them is refused (POSIX).
+        mode: the permission bits that the file is created with, less those of the umask. A file with more of them is
+            refused (POSIX). Give more than 0600 for a volume that can't keep that (Kubernetes' ``fsGroup``), and for
+            other programs that read the file. A file of another user is refused with any mode.
         lock_timeout: seconds to wait for the lock if a call names no time-out of its own.
         cipher: encrypts what is stored; anything with ``encrypt(bytes)`` and ``decrypt(bytes)``.
 

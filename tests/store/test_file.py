@@ -262,6 +262,19 @@ def test_a_token_file_with_permission_bits_beyond_mode_is_refused_with_how_to_me
     assert (path.read_bytes(), mode_of(path)) == (GOOD, mode)
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="needs root, to give a file away")
+def test_a_file_of_another_user_is_refused_with_any_mode(path: Path) -> None:
+    store = FileTokenStore(path, mode=0o666)
+    with umask(0o022):
+        store.save(some_token())
+    assert mode_of(path) == 0o644
+    assert mode_of(path.with_name("t.json.lock")) == 0o600
+    os.chown(path, NOBODY, -1)
+    for act in (store.load, lambda: store.save(some_token("x"))):
+        with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"):
+            act()
+
+
 @pytest.mark.posix("permission bits")
 def test_a_mode_that_lets_the_group_read_is_written_and_taken(path: Path) -> None:
     store = FileTokenStore(path, mode=0o640)
