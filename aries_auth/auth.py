@@ -22,7 +22,7 @@ from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.flight import Steps, drive, drive_async
-from aries_auth.store import TokenStore, store_name
+from aries_auth.store import TokenStore, check_store, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 
@@ -114,6 +114,8 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         if redirect_uri is not None:
             self._client = self._client._replace(redirect_uri=settings.check_redirect_uri(redirect_uri))
         self._profile = None if profile is None else settings.check_profile(profile)
+        if store is not None:
+            check_store(store)
         self._store = store
         self._refresh_margin = refresh_margin
         if refresh_margin is not REFRESH_MARGIN:

@@ -20,7 +20,7 @@ from aries_auth.errors import AuthorizationError, ConfigurationError, TokenReque
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
-from aries_auth.store import TokenStore, store_name
+from aries_auth.store import TokenStore, check_store, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol
 from aries_auth.token_endpoint.library import SyncClient, check_client
@@ -156,6 +156,8 @@ class AuthorizationCodeFlow:
     ) -> Steps[Token]:
         if response is None:
             raise ConfigurationError("authorization_response must be a text: the whole address of the callback.")
+        if store is not None:
+            check_store(store)
         _check_state(state)
         client_id, redirect_uri = _needed("client_id", self._client.client_id), self._redirect_uri()
         exchange = CodeExchange(

@@ -18,9 +18,10 @@ from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.durable import sync_folder
-from aries_auth.store.path import reason, resolve
+from aries_auth.store.locked_file import make_folder_of
+from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.temporary import TemporaryFile, make_folder, remove
+from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
 from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
@@ -130,6 +131,8 @@ def delete(store: TokenStore) -> bool:
     if path is None or not os.path.lexists(path) or not isinstance(store, FileTokenStore):
         return False
     saved, fault = _read(path, store)
+    if saved is None and not fault:
+        return False  # a link to a file that is not there
     if fault and Path(path).is_symlink():
         raise StoreError(
             f"{path} is a symbolic link to something that can't be used: {fault}. Remove the link yourself."
@@ -143,7 +146,7 @@ def delete(store: TokenStore) -> bool:
         try:
             remove(target)
         except OSError as exc:
-            raise StoreError(f"{target} can't be removed: {reason(exc)}.") from exc
+            raise StoreError(f"{target} can't be removed: {why_not_removed(target, exc)}.") from exc
         sync_folder(str(Path(target).parent))
     return True
 
@@ -160,6 +163,8 @@ def rekey(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
     working = copy.copy(store)
     working.cipher = cipher
     saved, fault = _read(path, working)
+    if saved is None and not fault:
+        return False  # as above
     if saved is None and encrypt_plain:
         working.cipher = None
         saved, _ = _read(path, working)
@@ -182,7 +187,7 @@ def _quietly(store: FileTokenStore) -> SavedSecret | None:
 
 def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
     target = resolve(path).path
-    make_folder(str(Path(target).parent))
+    make_folder_of(target)
     temporary = TemporaryFile(target, store.mode)
     try:
         temporary.create(len(document.reveal()))

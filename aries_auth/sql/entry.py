@@ -11,6 +11,7 @@ from aries_auth.sql.connecting import connecting_until
 from aries_auth.sql.fault import PATIENCE, DatabaseFault, FaultKind
 from aries_auth.sql.grant import Grant
 from aries_auth.sql.row import RowLock
+from aries_auth.store.protocol import block_has_ended
 from aries_auth.token import Secret, Token
 
 _SLICE = 0.25
@@ -29,13 +30,15 @@ class SQLEntry:
         self._seen: Secret | None = None
         self._stored_extra: Mapping[str, Any] | None = None
         self._saved = False
+        self._ended = False
 
     def load(self) -> Token | None:
         """The stored token, or None; after a save it is read without the lock, which went with the commit.
 
         Raises:
-            StoreError: the row can't be read or used, or the lock was lost.
+            StoreError: the row can't be read or used, the lock was lost, or the block has ended.
         """
+        self._check_block()
         if self._saved and not self._row.held:
             self._seen = self._grant.read()
         else:
@@ -54,6 +57,7 @@ class SQLEntry:
             LockTimeout: somebody else took the lock in between.
             StoreError: a save would fail: no permission, no space, an unreadable row, a cipher that fails.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         self._grant.encoded(Token("probe"), self._stored_extra or {})
@@ -71,6 +75,7 @@ class SQLEntry:
         Raises:
             StoreError: it could not be committed, or somebody else has saved since the lock was lost.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         document = self._grant.encoded(token, self._stored_extra or {})
@@ -113,9 +118,18 @@ class SQLEntry:
         Raises:
             StoreError: the database refused.
         """
+        self._check_block()
         fault = None if self._row.held else self._row.acquire(self._lock_timeout)
         fault = fault or self._row.delete()
         if fault is not None:
             raise self._grant.error("deleted", fault)
         self._saved, self._seen = True, None
         self._stored_extra = {}
+
+    def _check_block(self) -> None:
+        if self._ended:
+            raise block_has_ended(f"{self._grant}")
+
+    def end(self) -> None:
+        """The block has ended: whoever keeps this entry can do nothing with it any more."""
+        self._ended = True

@@ -17,6 +17,7 @@ from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, lo
 from aries_auth.sql.grant import Grant
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
+from aries_auth.store.checks import cipher_fault
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.terminal import quoted
@@ -73,7 +74,12 @@ class SQLTokenStore:
         self.key = _checked_key(key)
         self.table = table
         _ = self._rows  # refuses a malformed name
-        self.cipher = cipher
+        self.cipher: Cipher | None = cipher
+        cipher = None
+        fault = "" if self.cipher is None else cipher_fault(self.cipher)
+        if fault:
+            self.cipher = None  # it may be a key, and a traceback may show this object
+            raise ConfigurationError(fault)
         self.lock_timeout: float = check_seconds("lock_timeout", lock_timeout, zero=True)
 
     @staticmethod
@@ -128,12 +134,14 @@ class SQLTokenStore:
             StoreError: the database can't be asked.
         """
         row = RowLock(self._database, self._rows, self.key)
+        entry = SQLEntry(self._grant, row, self.lock_timeout)
         try:
             # Inside, so that Ctrl-C while it waits gives the connection back at once.
             self._acquire(row, self.lock_timeout if timeout is None else timeout)
-            yield SQLEntry(self._grant, row, self.lock_timeout)
+            yield entry
         finally:
             row.release()
+            entry.end()
 
     def keys(self) -> list[str]:
         """The keys of every grant in the table, sorted.

@@ -120,8 +120,6 @@ class GrantTable:
     """The table of the grants: one row each, its document empty while the row is there only to be locked."""
 
     def __init__(self, name: str) -> None:
-        if not _NAME.match(name):
-            raise ConfigurationError(f"{printable(repr(name))} is no table name: use letters, digits, _ and one dot.")
         self.name = name
         schema, _, plain = name.rpartition(".")
         in_mysql = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
@@ -273,11 +271,17 @@ def restore(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(before)}")
 
 
-@lru_cache(maxsize=64)
-def grant_table(name: str) -> GrantTable:
+def grant_table(name: object) -> GrantTable:
     """The table of that name; one object for all stores, since SQLAlchemy caches its statements by it.
 
     Raises:
         ConfigurationError: it is no name.
     """
+    if isinstance(name, str) and _NAME.match(name):
+        return _shared_table(name)
+    raise ConfigurationError(f"{printable(repr(name))} is no table name: use letters, digits, _ and one dot.")
+
+
+@lru_cache(maxsize=64)
+def _shared_table(name: str) -> GrantTable:
     return GrantTable(name)

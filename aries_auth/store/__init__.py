@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aries_auth.store.checks import check_store
 from aries_auth.store.document import Cipher
 from aries_auth.store.file import FileTokenStore
 from aries_auth.store.profile import check_profile, profile_path
@@ -24,6 +25,7 @@ __all__ = [
     "StoreEntry",
     "TokenStore",
     "check_profile",
+    "check_store",
     "locked_in_slices",
     "profile_path",
     "store_command_options",

@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from aries_auth.errors import ConfigurationError
+from aries_auth.singleflight.clock import check_seconds
+from aries_auth.store.checks import check_mode, cipher_fault
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.locked_file import LockedFile
 from aries_auth.store.path import Place, absolute, resolve
@@ -13,6 +15,8 @@ from aries_auth.store.profile import check_case, check_profile, profile_path
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.store.reading import load_token
 from aries_auth.token import Token
+
+_MODE = 0o600
 
 
 class FileTokenStore:
@@ -27,12 +31,15 @@ class FileTokenStore:
 
     Args:
         path: the file. A symbolic link is followed if it belongs to this user or to root; its target gets replaced.
-        mode: the permission bits that the file is created with. A file with more of them is refused (POSIX).
+        mode: the permission bits that the file is created with, less those of the umask. A file with more of them is
+            refused (POSIX). Give more than 0600 for a volume that can't keep that (Kubernetes' ``fsGroup``), and for
+            other programs that read the file. A file of another user is refused with any mode.
         lock_timeout: seconds to wait for the lock if a call names no time-out of its own.
         cipher: encrypts what is stored; anything with ``encrypt(bytes)`` and ``decrypt(bytes)``.
 
     Raises:
-        ConfigurationError: the path is empty or has a NUL in it.
+        ConfigurationError: a parameter is malformed: a path that is empty or has a NUL in it, a mode that keeps the
+            owner out, a cipher without its methods.
     """
 
     __module__ = "aries_auth"
@@ -43,26 +50,29 @@ class FileTokenStore:
         self,
         path: str | os.PathLike[str],
         *,
-        mode: int = 0o600,
+        mode: int = _MODE,
         lock_timeout: float = LOCK_TIMEOUT,
         cipher: Cipher | None = None,
     ) -> None:
-        name = os.fsdecode(path)
-        if not name or "\0" in name:
-            raise ConfigurationError("The path of a token file must not be empty, and can't have a NUL in it.")
-        self._given = name
+        self._given = name = _checked_path(path)
         self._profile: str | None = None
         self._path = os.path.normpath(name) if os.path.isabs(name) else None
         self.mode = mode
+        if mode is not _MODE:
+            check_mode(mode)
         self.lock_timeout = lock_timeout
-        self.cipher = cipher
+        if lock_timeout is not LOCK_TIMEOUT:
+            self.lock_timeout = check_seconds("lock_timeout", lock_timeout, zero=True)
+        self.cipher: Cipher | None = cipher
+        cipher = None
+        self._check_cipher()
 
     @classmethod
     def for_profile(
         cls,
         profile: str = "default",
         *,
-        mode: int = 0o600,
+        mode: int = _MODE,
         lock_timeout: float = LOCK_TIMEOUT,
         cipher: Cipher | None = None,
     ) -> FileTokenStore:
@@ -75,11 +85,13 @@ class FileTokenStore:
             cipher: see the class.
 
         Raises:
-            ConfigurationError: this is no profile name. At the first use: this user has no home folder, or the file is
-                that of another profile, whose name differs in capital letters alone.
+            ConfigurationError: this is no profile name, or as for the class. At the first use: this user has no home
+                folder, or the file is that of another profile, whose name differs in capital letters alone.
         """
-        store = cls(check_profile(profile), mode=mode, lock_timeout=lock_timeout, cipher=cipher)
+        store = cls(check_profile(profile), mode=mode, lock_timeout=lock_timeout)
         store._profile = profile
+        store.cipher, cipher = cipher, None
+        store._check_cipher()
         return store
 
     @property
@@ -135,6 +147,12 @@ class FileTokenStore:
         """
         return LockedFile(self, self.lock_timeout if timeout is None else timeout)
 
+    def _check_cipher(self) -> None:
+        fault = "" if self.cipher is None else cipher_fault(self.cipher)
+        if fault:
+            self.cipher = None  # it may be a key, and a traceback may show this object
+            raise ConfigurationError(fault)
+
     def _place(self) -> Place:
         if self._profile is not None:
             check_case(self.path)
@@ -148,3 +166,12 @@ class FileTokenStore:
         if self._profile is not None:
             return f"FileTokenStore.for_profile({self._profile!r})"
         return f"FileTokenStore({self._given if self._path is None else self._path!r})"
+
+
+def _checked_path(path: Any) -> str:
+    if not isinstance(path, (str, bytes)) and not hasattr(path, "__fspath__"):
+        raise ConfigurationError(f"The path of a token file must be a text or a path, not {type(path).__name__}.")
+    name: str = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise ConfigurationError("The path of a token file must not be empty, and can't have a NUL in it.")
+    return name

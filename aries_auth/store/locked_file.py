@@ -10,9 +10,10 @@ from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.lock import ExclusiveLock, exclusive_lock
-from aries_auth.store.path import Place, reason, resolve
+from aries_auth.store.path import Place, resolve
+from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
-from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove
+from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove, why_not_removed
 from aries_auth.token import Token
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class LockedFile:
     def __enter__(self) -> FileEntry:
         place = self._store._place()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         if not place.has_folder:
-            _make_folder_of(place.path)
+            make_folder_of(place.path)
         self._entry = FileEntry(self._store, place)
         self._lock = exclusive_lock(f"{place.path}.lock", self._timeout)
         try:
@@ -50,13 +51,14 @@ class LockedFile:
     ) -> None:
         try:
             if self._entry is not None:
-                self._entry.discard()
+                self._entry.end()
         finally:
             if self._lock is not None:
                 self._lock.__exit__(kind, exc, traceback)
 
 
-def _make_folder_of(path: str) -> None:
+def make_folder_of(path: str) -> None:
+    """Make the missing folders above a file's own path. Raises StoreError, also if a link was put there meanwhile."""
     make_folder(os.path.dirname(path))
     if resolve(path).path != path:
         raise StoreError(f"{path} became a symbolic link while its folder was made. Use a folder of your own.")
@@ -71,9 +73,11 @@ class FileEntry:
         self._linked = place.linked
         self._temporary = TemporaryFile(place.path, store.mode)
         self._stored_extra: Mapping[str, Any] | None = None
+        self._ended = False
 
     def load(self) -> Token | None:
-        """The stored token, or None. Raises StoreError."""
+        """The stored token, or None. Raises StoreError, also after the block; so do the others."""
+        self._check_block()
         token = load_token(self._target, self._store)
         self._stored_extra = {} if token is None else token.extra
         return token
@@ -85,6 +89,7 @@ class FileEntry:
             StoreError: a save would fail: no space, no permission, an unreadable file in the way, a cipher that fails,
                 a file that can't be replaced, a filesystem that keeps no permissions.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         probe = encode(_PROBE, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
@@ -97,6 +102,7 @@ class FileEntry:
         Raises:
             StoreError: one of the others failed. The file holds the old token or the new one, whole.
         """
+        self._check_block()
         if self._stored_extra is None:
             self.load()
         document = encode(token, stored_extra=self._stored_extra or {}, cipher=self._store.cipher)
@@ -114,6 +120,7 @@ class FileEntry:
         Raises:
             StoreError: the file can't be removed, or a link led to a file that is no readable token.
         """
+        self._check_block()
         if self._linked:
             self._check_readable()
         self._temporary.check_process()
@@ -122,7 +129,7 @@ class FileEntry:
             try:
                 remove(path)
             except OSError as exc:
-                raise StoreError(f"{path} can't be removed: {reason(exc)}.") from exc
+                raise StoreError(f"{path} can't be removed: {why_not_removed(path, exc)}.") from exc
         sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
         self._stored_extra = {}
 
@@ -135,6 +142,11 @@ class FileEntry:
                 f"be read ({fault}). Nothing was removed. If it is yours, remove {self._target} by that name."
             )
 
-    def discard(self) -> None:
-        """Drop a reservation that was not used."""
+    def _check_block(self) -> None:
+        if self._ended:
+            raise block_has_ended(self._store.path)
+
+    def end(self) -> None:
+        """Drop a reservation that was not used; whoever keeps this entry can do nothing with it any more."""
+        self._ended = True
         self._temporary.discard()

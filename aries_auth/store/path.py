@@ -56,16 +56,14 @@ def absolute(name: str) -> str:
 def resolve(path: str) -> Place:
     """Follow the links at a path and above it.
 
-    Whoever may write in a folder can plant a link in it. Such a link must not choose the file that we read, replace
-    or remove, so a link is followed only if it belongs to this user or to root.
+    Whoever may write in a folder can plant a link in it. Such a link must not choose the file that we read, replace,
+    make or remove, so a link is followed only if it belongs to this user or to root. One that leads to no file yet is
+    followed like any other: after a logout, and before the first login, the file is to be made where it points.
 
     Raises:
-        StoreError: a link belongs to somebody else, leads nowhere, or leads in a circle.
+        StoreError: a link belongs to somebody else, or leads in a circle.
     """
-    place = _walk_windows(path) if sys.platform == "win32" else _walk(path)
-    if place.linked and os.path.islink(path) and not os.path.lexists(place.path):
-        raise StoreError(f"{path} is a symbolic link to {place.path}, which does not exist. Remove the link.")
-    return place
+    return _walk_windows(path) if sys.platform == "win32" else _walk(path)
 
 
 def _walk_windows(path: str) -> Place:

@@ -61,7 +61,7 @@ def _read(descriptor: int, size: int) -> bytes:
 def private_fault(status: os.stat_result, mode: int, path: str) -> str:
     """What keeps a file from being trusted with tokens, with the cure; "" if nothing does."""
     if not stat.S_ISREG(status.st_mode):
-        return "it is no regular file"
+        return "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file"
     user = effective_user()
     if user is None:
         return ""

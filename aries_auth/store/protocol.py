@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ContextManager, Protocol
 
+from aries_auth.errors import StoreError
 from aries_auth.token import Token
 
 LOCK_TIMEOUT = 45.0  # seconds: longer than a refresh takes at its slowest
@@ -106,6 +107,14 @@ class StoreAttributes(Protocol):
         store's name.
         """
         ...
+
+
+def block_has_ended(name: str) -> StoreError:
+    """What an entry says once its lock is gone: a save now could replace what the next holder has saved."""
+    return StoreError(
+        f"The locked() block of {name} has ended, and with it the lock that this entry works under. Nothing was done. "
+        "Call locked() again, and use the entry that it yields."
+    )
 
 
 def store_name(store: TokenStore) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from aries_auth.errors import StoreError
@@ -12,6 +14,9 @@ from aries_auth.token import Token
 
 if TYPE_CHECKING:
     from aries_auth.store.file import FileTokenStore
+
+# What is wrong with the path itself; a logout has nothing to remove there.
+_NO_PLACE = frozenset(os.strerror(number) for number in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP))
 
 
 def load_token(target: str, store: FileTokenStore) -> Token | None:
@@ -26,6 +31,10 @@ def _cure(target: str, fault: str) -> str:
     """How to start over from a damaged file; what else is wrong with one has its own cure in the text."""
     if any(word in fault for word in ("chmod", "chown", "key", "cipher")):
         return ""
+    if os.path.isdir(target):
+        return " Choose another path, such as that of a file in this directory, or remove the directory yourself."
+    if fault in _NO_PLACE or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
+        return " Choose another path, in a folder that you may write in."
     argument = quoted(target)
     options = "" if argument is None else f" --store {argument}"
     return f" To start over, run: aries-auth logout{options} and log in again."

@@ -31,6 +31,14 @@ def remove(path: str) -> None:
         patiently(lambda: os.unlink(path), REPLACE_PATIENCE)
 
 
+def why_not_removed(path: str, exc: OSError) -> str:
+    """What keeps a file from being removed, with what to do next."""
+    if os.path.isdir(path):
+        return "it is a directory. Choose another path, or remove the directory yourself"
+    cure = ". Choose another path, or have its owner remove it" if isinstance(exc, PermissionError) else ""
+    return replace_fault(path) or f"{reason(exc)}{cure}"
+
+
 def make_folder(folder: str) -> None:
     """Make a folder and those above it, private, if they are missing.
 
@@ -90,7 +98,10 @@ class TemporaryFile:
         if self._descriptor is not None:
             return
         if os.path.isdir(self._target):
-            raise StoreError(f"The token file {self._target} can't be replaced: it is a directory.")
+            raise StoreError(
+                f"The token file {self._target} can't be replaced: it is a directory. Choose another path, or remove "
+                "the directory yourself."
+            )
         try:
             fault = self._create(size)
         except OSError as exc:

@@ -100,6 +100,64 @@ def test_a_link_of_ones_own_to_a_link_of_others_is_refused(sticky: Path, home: P
 
 
 @needs_two_users
+@pytest.mark.parametrize("target", ["none.json", "none/t.json"])
+def test_a_link_of_others_to_no_file_yet_is_refused(sticky: Path, home: Path, target: str) -> None:
+    plant(sticky / "aries.json", home / target)
+
+    def try_it() -> None:
+        store = FileTokenStore(sticky / "aries.json")
+        for act in (store.load, lambda: store.save(some_token("x")), store.delete):
+            with pytest.raises(StoreError, match=f"symbolic link that belongs to user {ATTACKER}"):
+                act()
+
+    as_ordinary_user(try_it)
+    assert [path.name for path in home.iterdir()] == [".ssh"]
+
+
+@needs_two_users
+@pytest.mark.parametrize("planted", ["link", "file", "temporary file", "lock"])
+def test_what_others_put_at_the_target_of_ones_own_link_is_not_used(sticky: Path, home: Path, planted: str) -> None:
+    keys = home / ".ssh" / "authorized_keys"
+    before = keys.read_bytes()
+    (home / "mine").symlink_to(sticky / "t.json")
+    os.lchown(home / "mine", NOBODY, NOBODY)
+    names = {"link": "t.json", "file": "t.json", "temporary file": ".t.json.tmp", "lock": "t.json.lock"}
+    plant(sticky / names[planted], keys)
+    if planted == "file":
+        (sticky / "t.json").unlink()
+        (sticky / "t.json").touch(0o600)
+        os.chown(sticky / "t.json", ATTACKER, ATTACKER)
+
+    def try_it() -> None:
+        with pytest.raises(StoreError):
+            FileTokenStore(home / "mine").save(some_token("x"))
+
+    as_ordinary_user(try_it)
+    assert keys.read_bytes() == before
+
+
+def test_logout_and_login_again_through_a_link_of_ones_own(tmp_path: Path) -> None:
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "aries_auth", *args, "--store", str(tmp_path / "l.json")],
+            env=clean_environment(tmp_path, PYTHONPATH=str(ROOT)),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    FileTokenStore(tmp_path / "real.json").save(some_token())
+    (tmp_path / "l.json").symlink_to("real.json")
+    assert run("logout").returncode == 0
+    assert not (tmp_path / "real.json").exists()
+    status = run("status")
+    assert status.returncode == 3, status.stderr
+    assert run("token").returncode == 3
+    again = run("logout")
+    assert (again.returncode, "nothing to delete" in again.stderr) == (0, True), again.stderr
+    FileTokenStore(tmp_path / "l.json").save(some_token("x"))
+    assert FileTokenStore(tmp_path / "real.json").load() == some_token("x")
+
+
+@needs_two_users
 def test_a_folder_that_is_swapped_for_a_link_while_it_is_made_is_refused(
     sticky: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

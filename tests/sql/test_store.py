@@ -216,6 +216,21 @@ def test_an_entry_that_has_saved_can_delete(store):
     assert store.load() == NEW
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_an_entry_that_is_kept_after_its_block_does_nothing(store, used):
+    store.save(OLD)
+    with store.locked() as kept:
+        if used:
+            kept.load()
+    for act in (kept.load, kept.reserve, lambda: kept.save(OTHER), kept.delete):
+        with pytest.raises(StoreError, match=r"The locked\(\) block of .* has ended.*Call locked\(\) again"):
+            act()
+    assert store.load() == OLD
+    with store.locked(0) as entry:  # none of them has the lock
+        entry.save(NEW)
+    assert store.load() == NEW
+
+
 def test_two_threads_that_make_the_first_row_at_once_take_turns(url):
     stores = [SQLTokenStore(url, "first") for _ in range(8)]
     inside, most = [], []
@@ -383,3 +398,21 @@ def test_what_a_driver_raises_that_is_no_database_error_is_told_by_its_name():
     _, trouble = attempt(lambda: {}["hush"], Secret("x"))
     assert trouble is not None
     assert trouble.text == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"cipher": 5}, "type int, which has no encrypt and no decrypt"),
+        ({"cipher": "SECRET-key-given-as-cipher"}, "type str"),
+        ({"table": 5}, "5 is no table name"),
+        ({"table": ["t"]}, "is no table name"),
+        ({"lock_timeout": -1}, "lock_timeout must be zero or more seconds"),
+        ({"key": 5}, "is no key"),
+        ({"engine_or_url": 5}, "not int"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_when_it_is_given(given, says):
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        SQLTokenStore(**{"engine_or_url": "sqlite:///t.db", "key": "k", **given})
+    assert_no_secret(caught.value, "SECRET-key-given-as-cipher")

@@ -7,7 +7,10 @@ import errno
 import json
 import os
 import pickle
+import stat
+import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +207,7 @@ def test_a_forked_child_neither_saves_nor_deletes_what_its_parent_holds(store: F
             for act in (entry.delete, lambda: entry.save(some_token("of-the-child"))):
                 with pytest.raises(StoreError, match="locked by the process that forked this one"):
                     act()
-            entry.discard()
+            entry.end()
 
         assert Child(try_it).wait() == 0
         with pytest.raises(LockTimeout), store.locked(0):
@@ -257,6 +260,19 @@ def test_a_token_file_with_permission_bits_beyond_mode_is_refused_with_how_to_me
         with pytest.raises(StoreError, match=f"mode {mode:04o}.*chmod 600 '{path}'"):
             act()
     assert (path.read_bytes(), mode_of(path)) == (GOOD, mode)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root, to give a file away")
+def test_a_file_of_another_user_is_refused_with_any_mode(path: Path) -> None:
+    store = FileTokenStore(path, mode=0o666)
+    with umask(0o022):
+        store.save(some_token())
+    assert mode_of(path) == 0o644
+    assert mode_of(path.with_name("t.json.lock")) == 0o600
+    os.chown(path, NOBODY, -1)
+    for act in (store.load, lambda: store.save(some_token("x"))):
+        with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"):
+            act()
 
 
 @pytest.mark.posix("permission bits")
@@ -434,9 +450,11 @@ def test_a_close_that_fails_takes_nothing_from_what_was_read(
 
 def test_a_directory_in_its_place_is_a_store_error(store: FileTokenStore, path: Path) -> None:
     path.mkdir(parents=True)
+    cure = r"Choose another path,.* or remove the directory yourself\.$"
     for act in (store.load, lambda: store.save(some_token()), store.delete):
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=cure) as caught:
             act()
+        assert "aries-auth logout" not in str(caught.value)
     assert path.is_dir()
     assert names(path) == ["t.json", "t.json.lock"]
 
@@ -450,6 +468,34 @@ def test_a_fifo_in_its_place_is_a_store_error_without_waiting(store: FileTokenSt
             act()
 
 
+@pytest.mark.posix("the longest name")
+def test_a_name_that_is_too_long_says_to_choose_another(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"File name too long.* Choose another path"):
+        FileTokenStore(tmp_path / ("x" * 300)).load()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root, to act as two users")
+def test_what_one_may_not_remove_says_to_choose_another_path() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        put(folder / "mine.json", b"damaged")
+        put(folder / "theirs.json", b"damaged")
+        os.chown(folder / "mine.json", NOBODY, NOBODY)
+
+        def read() -> None:
+            with pytest.raises(StoreError, match=r"not JSON.* Choose another path, in a folder that you may write in"):
+                FileTokenStore(folder / "mine.json").load()
+
+        def remove() -> None:
+            with pytest.raises(StoreError, match=r"can't be removed: .* Choose another path, or have its owner remove"):
+                FileTokenStore(folder / "theirs.json").delete()
+
+        folder.chmod(0o755)
+        as_ordinary_user(read)
+        folder.chmod(0o1777)
+        as_ordinary_user(remove)
+
+
 def test_a_file_in_place_of_its_folder_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep")
     store = FileTokenStore(tmp_path / "file" / "t.json")
@@ -457,8 +503,9 @@ def test_a_file_in_place_of_its_folder_is_a_store_error(tmp_path: Path) -> None:
     if os.name == "posix":  # Windows says that there is no such file
         acts.append(store.load)
     for act in acts:
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError) as caught:
             act()
+        assert "aries-auth logout" not in str(caught.value)  # which would find nothing to remove
     store.delete()
 
 
@@ -501,15 +548,40 @@ def test_a_folder_that_is_a_symlink_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.posix("symbolic links without a privilege")
-def test_a_dangling_symlink_is_a_store_error_and_left(tmp_path: Path) -> None:
-    link = tmp_path / "link.json"
-    link.symlink_to(tmp_path / "gone" / "t.json")
+def test_a_store_is_usable_after_a_delete_through_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "t.json", tmp_path / "link.json"
+    FileTokenStore(target).save(some_token())
+    link.symlink_to("t.json")
     store = FileTokenStore(link)
-    for act in (store.load, lambda: store.save(some_token()), store.delete):
-        with pytest.raises(StoreError, match=r"symbolic link to .*gone.*does not exist"):
-            act()
+    store.delete()
+    assert store.load() is None
+    store.delete()  # nothing is there: nothing happens
+    store.save(some_token("again"))
+    assert (store.load(), FileTokenStore(target).load()) == (some_token("again"), some_token("again"))
     assert link.is_symlink()
-    assert list(tmp_path.iterdir()) == [link]
+    assert mode_of(target) == 0o600
+
+
+@pytest.mark.posix("symbolic links without a privilege")
+@pytest.mark.parametrize("to", ["t.json", "new/folder/t.json", "second-link.json"])
+def test_a_link_made_before_the_first_save_leads_to_the_file_that_a_save_makes(tmp_path: Path, to: str) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(to)
+    (tmp_path / "second-link.json").symlink_to("new/t.json")
+    target = Path(os.path.realpath(link))
+    store = FileTokenStore(link)
+    assert store.load() is None
+    store.delete()
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")) == [
+        "link.json",
+        "second-link.json",
+    ]
+    with store.locked() as entry:
+        entry.reserve()
+        entry.save(some_token())
+    assert store.load() == FileTokenStore(target).load() == some_token()
+    assert (link.is_symlink(), mode_of(target)) == (True, 0o600)
+    assert target.parent == tmp_path or mode_of(target.parent) == 0o700
 
 
 @pytest.mark.posix("symbolic links without a privilege")
@@ -568,6 +640,19 @@ def test_a_reservation_that_is_not_used_is_gone_after_the_block(store: FileToken
         entry.reserve()
         raise ZeroDivisionError
     assert names(path) == ["t.json.lock"]
+
+
+def test_an_entry_that_is_kept_after_its_block_does_nothing(store: FileTokenStore, path: Path) -> None:
+    with store.locked() as kept:
+        kept.save(some_token("spent"))
+    with store.locked() as holder:
+        holder.save(some_token("rotated"))
+        before = names(path)
+        for act in (kept.load, kept.reserve, lambda: kept.save(some_token("old")), kept.delete):
+            with pytest.raises(StoreError, match=rf"The locked\(\) block of {path} has ended.*Call locked\(\) again"):
+                act()
+        assert names(path) == before
+        assert holder.load() == some_token("rotated")
 
 
 def test_reserve_leaves_the_stored_token_as_it_is(store: FileTokenStore) -> None:
@@ -757,3 +842,55 @@ def test_a_plain_file_where_a_cipher_is_given_is_a_store_error(store: FileTokenS
     store.save(some_token())
     with pytest.raises(StoreError, match="not encrypted: `aries-auth rekey`"):
         FileTokenStore(path, cipher=Fernet(Fernet.generate_key())).load()
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"path": 5}, "must be a text or a path, not int"),
+        ({"mode": "0600"}, "mode must be permission bits such as 0o600 .* not '0600'"),
+        ({"mode": 600}, "mode must be permission bits"),
+        ({"mode": 0o400}, "let the owner read and write"),
+        ({"mode": -1}, "mode must be"),
+        ({"mode": True}, "mode must be"),
+        ({"mode": None}, "mode must be"),
+        ({"lock_timeout": -1}, "lock_timeout must be zero or more seconds"),
+        ({"lock_timeout": "45"}, "lock_timeout must be a number of seconds"),
+        ({"lock_timeout": None}, "lock_timeout must be a number of seconds"),
+        ({"lock_timeout": float("nan")}, "lock_timeout must be a number of seconds"),
+    ],
+)
+def test_a_malformed_parameter_is_refused_when_it_is_given(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        FileTokenStore(**{"path": "t.json", **given})
+    if "path" not in given:
+        with pytest.raises(ConfigurationError, match=says):
+            FileTokenStore.for_profile(**given)
+
+
+class HalfACipher:
+    def encrypt(self, data: bytes) -> bytes:
+        return data
+
+
+@pytest.mark.parametrize(
+    "cipher, says",
+    [
+        (5, "not an object of type int, which has no encrypt and no decrypt"),
+        ("SECRET-key-given-as-cipher", "type str, which has no encrypt"),
+        (b"SECRET-key-given-as-cipher", "type bytes"),
+        (HalfACipher(), "type HalfACipher, which has no decrypt"),
+        (HalfACipher, "not the class HalfACipher itself"),
+    ],
+    ids=["int", "str", "bytes", "half", "class"],
+)
+def test_what_is_no_cipher_is_refused_when_it_is_given_and_is_not_shown(cipher: Any, says: str) -> None:
+    for make in (partial(FileTokenStore, "t.json"), FileTokenStore.for_profile):
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            make(cipher=cipher)
+        assert_no_secret(caught.value, "SECRET-key-given-as-cipher")
+
+
+def test_the_parameters_that_a_store_may_be_given_pass() -> None:
+    made = FileTokenStore(b"t.json", mode=stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP, lock_timeout=0)
+    assert (made.mode, made.lock_timeout, made.cipher) == (0o640, 0.0, None)
