@@ -26,6 +26,8 @@ def _cure(target: str, fault: str) -> str:
     """How to start over from a damaged file; what else is wrong with one has its own cure in the text."""
     if any(word in fault for word in ("chmod", "chown", "key", "cipher")):
         return ""
+    if fault[:1].isupper():  # the system's own words: what it keeps from being read may be a good token
+        return " Make it readable for this user."
     argument = quoted(target)
     options = "" if argument is None else f" --store {argument}"
     return f" To start over, run: aries-auth logout{options} and log in again."
