@@ -278,7 +278,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
     def _repr_html_(self) -> str:
         from aries_auth.settings import report  # noqa: PLC0415 - a notebook's alone
 
-        return report.table(self.token, self._profile, self._store)
+        return report.table(self.token, self._profile, self._store, client=self._client, token_url=self._token_url)
 
 
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:

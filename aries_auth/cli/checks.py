@@ -172,7 +172,7 @@ def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
     if is_out_of_reach(error):
         return "start the database, or correct its URL"
     text = str(error)
-    # A file's text names the logout where it is right; a row's says no more than what is wrong with it.
+    # A file's text names the logout if it is right; a row's says no more than what is wrong with it.
     of_row = "" if isinstance(choice.store, FileTokenStore) else text.partition("can't be used: ")[2]
     if "To start over" in text or (of_row and "rekey" not in of_row):
         log_in = login_command(choice.profile, choice.store)

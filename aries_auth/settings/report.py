@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Callable, NamedTuple
 
 from aries_auth.settings.credentials import ClientCredentials, SecretSource, SecretState
 from aries_auth.settings.refreshable import Obstacle, obstacle_of
@@ -159,6 +160,8 @@ def table(
     profile: str | None,
     store: TokenStore | str | os.PathLike[str] | None,
     *,
+    client: ClientCredentials | None = None,
+    token_url: str | None = None,
     now: float | None = None,
 ) -> str:
     """What a notebook shows of an `AriesAuth`: a short table with no secret in it, and every value escaped.
@@ -167,19 +170,33 @@ def table(
         token: the one in memory. If there is none, or it has expired, the store is looked at.
         profile: as `AriesAuth` got it.
         store: likewise.
+        client: likewise; None: whether it can be refreshed from here is not looked at.
+        token_url: likewise.
         now: Unix time in seconds; None is the clock's.
     """
     from html import escape  # noqa: PLC0415 - a notebook has it; the command does without
 
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in _rows(token, profile, store, time.time() if now is None else now)
+        for name, value in _rows(
+            token, profile, store, partial(_obstacle, client, token_url), time.time() if now is None else now
+        )
     )
     return f"<table><caption>AriesAuth</caption><tbody>{rows}</tbody></table>"
 
 
+def _obstacle(
+    client: ClientCredentials | None, token_url: str | None, token: Token | None, store: TokenStore
+) -> Obstacle | None:
+    return None if client is None or token is None else obstacle_of(token, store, client, token_url)
+
+
 def _rows(
-    token: Token | None, profile: str | None, store: TokenStore | str | os.PathLike[str] | None, now: float
+    token: Token | None,
+    profile: str | None,
+    store: TokenStore | str | os.PathLike[str] | None,
+    look: Callable[[Token | None, TokenStore], Obstacle | None],
+    now: float,
 ) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     fault = None
@@ -190,6 +207,7 @@ def _rows(
         rows.append(("profile", choice.profile) if choice.profile else ("store", store_name(choice.store)))
         if not shown.access_token_valid:
             shown = shown._replace(token=choice.store.load() or token)
+        shown = shown._replace(obstacle=look(shown.token, choice.store))
     except Exception as exc:  # noqa: BLE001 - a display never fails, whatever a store of the caller's raises
         fault = type(exc).__name__
     token = shown.token
@@ -206,4 +224,6 @@ def _access(shown: Report) -> str:
     if shown.access_token_valid:
         ends_at = shown.token and shown.token.expires_at
         return "expiry not known" if ends_at is None else shown.access_left()
+    if shown.refresh_token_valid and shown.obstacle is not None:
+        return f"expired, and it can't be refreshed: {shown.obstacle.text}"
     return "expired; the next call refreshes it" if shown.refresh_token_valid else "expired"

@@ -30,7 +30,7 @@ class StoreChoice(NamedTuple):
 
     `profile` is the profile of a file in the default folder, or the key of a database's row; None if a path or a
     program names the store. `source` is ``parameter``, ``$VARIABLE`` or ``default``; `profile_source` likewise, None
-    where it is the same.
+    if it is the same.
     """
 
     store: TokenStore

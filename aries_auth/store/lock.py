@@ -24,7 +24,7 @@ from aries_auth.store.path import effective_user, reason
 
 if sys.version_info[:2] == (3, 10):
     # The filelock of Python 3.10 imports it, and a Python whose end has begun refuses its first import.
-    import concurrent.futures.thread  # noqa: F401
+    import concurrent.futures.thread  # noqa: F401 # pyright: ignore[reportUnusedImport]
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.01

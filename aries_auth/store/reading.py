@@ -33,8 +33,11 @@ def _cure(target: str, fault: str) -> str:
         return ""
     if os.path.isdir(target):
         return " Choose another path, such as that of a file in this directory, or remove the directory yourself."
-    if fault in _NO_PLACE or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
+    is_of_system = fault[:1].isupper()  # in its own words: what it keeps from being read may be a good token
+    if fault in _NO_PLACE or (not is_of_system and not os.access(os.path.dirname(target), os.W_OK | os.X_OK)):
         return " Choose another path, in a folder that you may write in."
+    if is_of_system:
+        return " Make it readable for this user."
     argument = quoted(target)
     options = "" if argument is None else f" --store {argument}"
     return f" To start over, run: aries-auth logout{options} and log in again."

@@ -96,6 +96,15 @@ def test_an_auth_that_has_not_called_yet_shows_what_is_stored(
     assert auth.token is None
 
 
+def test_an_auth_whose_grant_came_from_elsewhere_does_not_say_that_a_call_refreshes_it(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], store: FileTokenStore
+) -> None:
+    kept = stored(age=4000.0)
+    assert "expired; the next call refreshes it" in make_auth()._repr_html_()
+    store.save(Token.from_dict({**kept.to_dict(), "token_url": "https://api.aries.com/v1/oauth2/token"}))
+    assert "expired, and it can&#x27;t be refreshed: The grant in " in make_auth()._repr_html_()
+
+
 def test_an_auth_shows_its_profile_and_what_is_in_memory_where_the_store_has_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -298,13 +298,13 @@ def test_a_token_file_that_is_owned_by_somebody_else_is_refused(store: FileToken
 
 
 @pytest.mark.posix("permission bits")
-def test_a_file_that_may_not_be_read_is_a_store_error(open_folder: Path) -> None:
+def test_a_file_that_may_not_be_read_is_a_store_error_that_names_no_logout(open_folder: Path) -> None:
     def try_it() -> None:
         path = open_folder / "t.json"
         put(path, GOOD, 0o000)
         store = FileTokenStore(path)
         for act in (store.load, lambda: store.save(some_token("x"))):
-            with pytest.raises(StoreError, match="Permission denied"):
+            with pytest.raises(StoreError, match=r"Permission denied.* Make it readable for this user\.$"):
                 act()
 
     as_ordinary_user(try_it)
