@@ -17,12 +17,13 @@ from aries_auth.api_call.body import position_of_body
 from aries_auth.api_call.calls import Calls
 from aries_auth.api_call.httpx_base import HttpxAuth
 from aries_auth.api_call.origins import Origins
+from aries_auth.errors import ConfigurationError
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.flight import Steps, drive, drive_async
-from aries_auth.store import TokenStore, check_store, store_name
+from aries_auth.store import TokenStore, store_fault, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 
@@ -102,6 +103,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         background: bool | None = None,
     ) -> None:
         self._ready: Calls | None = None
+        self._profile = self._store = None  # for the repr of one that is refused
         # Defaults need no check and no object: a web backend makes one AriesAuth per user, 100,000 of them.
         self._client = _FROM_ENVIRONMENT
         if client_secret is not None:
@@ -114,8 +116,10 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         if redirect_uri is not None:
             self._client = self._client._replace(redirect_uri=settings.check_redirect_uri(redirect_uri))
         self._profile = None if profile is None else settings.check_profile(profile)
-        if store is not None:
-            check_store(store)
+        fault = "" if store is None else store_fault(store)
+        if fault:
+            store = None  # it may be a URL with a password
+            raise ConfigurationError(fault)
         self._store = store
         self._refresh_margin = refresh_margin
         if refresh_margin is not REFRESH_MARGIN:

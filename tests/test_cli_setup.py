@@ -477,6 +477,21 @@ def check_of(document: dict[str, Any], name: str) -> dict[str, Any]:
     return next(check for check in document["checks"] if check["name"] == name)
 
 
+def test_a_directory_as_the_store_has_a_cure_that_no_subcommand_contradicts(command: Command) -> None:
+    folder = command.home / "folder"
+    folder.mkdir()
+    for name in ("status", "token", "logout"):
+        done = command.run(name, "--store", str(folder))
+        assert done.returncode == 1
+        assert "it is a directory" in done.stderr
+        assert "Choose another path" in done.stderr
+        assert "aries-auth logout" not in done.stderr
+    code, said = doctor(command, "--store", str(folder))
+    assert code == 1
+    cures = {check["name"]: check["cure"] for check in said["checks"] if check["status"] == "failed"}
+    assert cures["store"] == cures["write"] == "do what the text says"
+
+
 def test_doctor_says_each_setting_with_its_value_and_source_and_hides_secrets(command: Command) -> None:
     token = command.log_in()
     code, document = doctor(command, ARIES_PKCE="1")

@@ -516,3 +516,6 @@ def test_rekey_moves_the_secret_along_with_the_token(tmp_path: Path) -> None:
     assert saved_secret.rekey(plain, new, encrypt_plain=True)
     assert secret_of(FileTokenStore(tmp_path / "plain.json", cipher=new)) == Secret(SECRET)
     assert not saved_secret.rekey(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)
+    if os.name == "posix":
+        (tmp_path / "none.json.secret").symlink_to("nowhere")
+        assert not saved_secret.rekey(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)

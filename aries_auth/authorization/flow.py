@@ -20,7 +20,7 @@ from aries_auth.errors import AuthorizationError, ConfigurationError, TokenReque
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
-from aries_auth.store import TokenStore, check_store, store_name
+from aries_auth.store import TokenStore, store_fault, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol
 from aries_auth.token_endpoint.library import SyncClient, check_client
@@ -139,7 +139,8 @@ class AuthorizationCodeFlow:
         """
         # Wrapped at once: an error below shows this frame's variables in its traceback.
         response, authorization_response = _wrapped(authorization_response), ""
-        return drive(self._steps(response, state, store))
+        store, fault = _checked(store)
+        return drive(self._steps(response, state, store, fault))
 
     async def fetch_token_async(
         self,
@@ -149,15 +150,16 @@ class AuthorizationCodeFlow:
     ) -> Token:
         """`fetch_token` for asyncio and trio; nothing blocks the loop."""
         response, authorization_response = _wrapped(authorization_response), ""
-        return await drive_async(self._steps(response, state, store))
+        store, fault = _checked(store)
+        return await drive_async(self._steps(response, state, store, fault))
 
     def _steps(
-        self, response: Secret | None, state: str, store: TokenStore | str | os.PathLike[str] | None
+        self, response: Secret | None, state: str, store: TokenStore | str | os.PathLike[str] | None, fault: str
     ) -> Steps[Token]:
         if response is None:
             raise ConfigurationError("authorization_response must be a text: the whole address of the callback.")
-        if store is not None:
-            check_store(store)
+        if fault:
+            raise ConfigurationError(fault)
         _check_state(state)
         client_id, redirect_uri = _needed("client_id", self._client.client_id), self._redirect_uri()
         exchange = CodeExchange(
@@ -209,6 +211,14 @@ def _wrapped(authorization_response: object) -> Secret | None:
     if not isinstance(authorization_response, str):
         return None
     return Secret(authorization_response.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _checked(
+    store: TokenStore | str | os.PathLike[str] | None,
+) -> tuple[TokenStore | str | os.PathLike[str] | None, str]:
+    """The store and "", or None and what is wrong with it: it may be a URL with a password, which no frame keeps."""
+    fault = "" if store is None else store_fault(store)
+    return (None, fault) if fault else (store, "")
 
 
 def _check_state(state: object) -> None:

@@ -16,6 +16,7 @@ from aries_auth.store import (
     store_command_options,
     store_name,
 )
+from aries_auth.store.checks import URL_AS_PATH
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
@@ -104,7 +105,7 @@ def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str
 
 
 def _no_url() -> ConfigurationError:
-    return ConfigurationError("store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key).")
+    return ConfigurationError(URL_AS_PATH)
 
 
 def every_store(store: str | None) -> Iterator[StoreChoice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aries_auth.store.checks import check_store
+from aries_auth.store.checks import store_fault
 from aries_auth.store.document import Cipher
 from aries_auth.store.file import FileTokenStore
 from aries_auth.store.profile import check_profile, profile_path
@@ -25,10 +25,10 @@ __all__ = [
     "StoreEntry",
     "TokenStore",
     "check_profile",
-    "check_store",
     "locked_in_slices",
     "profile_path",
     "store_command_options",
+    "store_fault",
     "store_lock_timeout",
     "store_name",
 ]

@@ -1,7 +1,12 @@
-"""What is given as a store, and to a store, looked at when it is given: no I/O, and no value in a message."""
+"""What is given as a store, and to a store, looked at when it is given: no I/O.
+
+What may be a key, or a URL with a password, is in no message. The fault is returned, so that it is raised from a frame
+that no longer holds the value.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -9,21 +14,30 @@ from aries_auth.errors import ConfigurationError, printable
 
 _STORE_METHODS = ("load", "save", "delete", "locked")
 _CIPHER_METHODS = ("encrypt", "decrypt")
+URL_AS_PATH = "store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key)."
 
 
-def check_store(store: object) -> None:
-    """Refuse what is neither a path nor a store.
-
-    Raises:
-        ConfigurationError: it is none; the message names its type, since it may be a URL with a password in it.
-    """
+def store_fault(store: object) -> str:
+    """What keeps an object from being given as a store; "" if nothing does."""
     kind: Any = type(store)  # Any, since mypy does not know that a class can be hashed
-    lacking = "" if _is_store_or_path(kind) else _lacking(store, _STORE_METHODS)
-    if lacking:
-        raise ConfigurationError(
-            "store must be a path, a FileTokenStore, a SQLTokenStore, or another object with the methods load, save, "
-            f"delete and locked (aries_auth.TokenStore), not {lacking}."
-        )
+    if _is_path(kind):
+        return path_fault(store)
+    lacking = "" if _is_store(kind) else _lacking(store, _STORE_METHODS)
+    return lacking and (
+        "store must be a path, a FileTokenStore, a SQLTokenStore, or another object with the methods load, save, "
+        f"delete and locked (aries_auth.TokenStore), not {lacking}."
+    )
+
+
+def path_fault(path: object) -> str:
+    """What keeps an object from being the path of a token file; "" if nothing does."""
+    given: Any = path
+    if not _is_path(type(path)) and not isinstance(path, bytes):
+        return f"The path of a token file must be a text or a path, not {printable(type(path).__name__)}."
+    name = path if isinstance(path, str) else os.fsdecode(given)
+    if not name or "\0" in name:
+        return "The path of a token file must not be empty, and can't have a NUL in it."
+    return URL_AS_PATH if "://" in name else ""
 
 
 def check_mode(mode: object) -> None:
@@ -37,10 +51,7 @@ def check_mode(mode: object) -> None:
 
 
 def cipher_fault(cipher: object) -> str:
-    """What keeps an object from being a cipher; "" if nothing does. Returned, since a frame that holds it may be shown.
-
-    It may be the key itself, given in the place of the cipher that is made from it.
-    """
+    """What keeps an object from being a cipher, such as its key given instead of it; "" if nothing does."""
     lacking = _lacking(cipher, _CIPHER_METHODS)
     return lacking and (
         "cipher must be an object with the methods encrypt and decrypt (aries_auth.Cipher), such as Fernet(key) or a "
@@ -48,11 +59,15 @@ def cipher_fault(cipher: object) -> str:
     )
 
 
-@lru_cache(maxsize=64)
-def _is_store_or_path(kind: Any) -> bool:
-    """Whether every object of this class will do. Asked once: a web backend gives a store for each of its users."""
+def _is_path(kind: Any) -> bool:
     is_path: bool = issubclass(kind, str) or hasattr(kind, "__fspath__")
-    return is_path or all(callable(getattr(kind, name, None)) for name in _STORE_METHODS)
+    return is_path
+
+
+@lru_cache(maxsize=64)
+def _is_store(kind: Any) -> bool:
+    """Whether every object of this class will do. Asked once: a web backend gives a store for each of its users."""
+    return all(callable(getattr(kind, name, None)) for name in _STORE_METHODS)
 
 
 def _lacking(thing: object, methods: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aries_auth.errors import ConfigurationError
 from aries_auth.singleflight.clock import check_seconds
-from aries_auth.store.checks import check_mode, cipher_fault
+from aries_auth.store.checks import check_mode, cipher_fault, path_fault
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.locked_file import LockedFile
 from aries_auth.store.path import Place, absolute, resolve
@@ -46,6 +46,11 @@ class FileTokenStore:
 
     accept: Accept = Accept.NOTHING  # `rekey` sets it on a copy of its own
 
+    # What is shown of one that could not be made, in a traceback that prints locals.
+    _given: str = "?"
+    _path: str | None = None
+    _profile: str | None = None
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -54,8 +59,12 @@ class FileTokenStore:
         lock_timeout: float = LOCK_TIMEOUT,
         cipher: Cipher | None = None,
     ) -> None:
-        self._given = name = _checked_path(path)
-        self._profile: str | None = None
+        fault = path_fault(path)
+        if fault:
+            path = ""  # it may be a URL with a password
+            raise ConfigurationError(fault)
+        self._given = name = os.fsdecode(path)
+        self._profile = None
         self._path = os.path.normpath(name) if os.path.isabs(name) else None
         self.mode = mode
         if mode is not _MODE:
@@ -166,12 +175,3 @@ class FileTokenStore:
         if self._profile is not None:
             return f"FileTokenStore.for_profile({self._profile!r})"
         return f"FileTokenStore({self._given if self._path is None else self._path!r})"
-
-
-def _checked_path(path: Any) -> str:
-    if not isinstance(path, (str, bytes)) and not hasattr(path, "__fspath__"):
-        raise ConfigurationError(f"The path of a token file must be a text or a path, not {type(path).__name__}.")
-    name: str = os.fsdecode(path)
-    if not name or "\0" in name:
-        raise ConfigurationError("The path of a token file must not be empty, and can't have a NUL in it.")
-    return name

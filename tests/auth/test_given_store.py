@@ -11,8 +11,11 @@ import pytest
 
 from aries_auth import AriesAuth, AuthorizationCodeFlow, ConfigurationError, FileTokenStore, Token, login
 from aries_auth.testing import AriesSandbox
+from tests.leaks import assert_no_secret
 
 MAY_BE = r"store must be a path, a FileTokenStore, a SQLTokenStore, or another object with the methods load, save, "
+
+URL = "postgresql://aries:s3cret-word@db.example/prod"
 
 
 class InMemory:
@@ -76,6 +79,35 @@ def test_a_flow_refuses_what_is_no_store_before_the_code_is_sent(aries: AriesSan
     with pytest.raises(ConfigurationError, match=MAY_BE + ".*" + says):
         asyncio.run(flow.fetch_token_async(callback, "s", store))
     assert aries.token_requests == ()
+
+
+@pytest.mark.parametrize(
+    "store, says",
+    [
+        (URL, "store is a URL"),
+        (URL.encode(), "must be a path"),
+        ("", "must not be empty"),
+        ("a\0b", "can't have a NUL"),
+    ],
+    ids=["url", "bytes", "empty", "NUL"],
+)
+def test_a_url_or_a_malformed_path_is_refused_when_it_is_given_and_its_password_not_shown(
+    aries: AriesSandbox, store: Any, says: str
+) -> None:
+    flow = AuthorizationCodeFlow(aries.client_id, aries.client_secret, "http://127.0.0.1:9/callback", scope="a")
+    callback = "http://127.0.0.1:9/callback?code=c&state=s"
+    for act in (
+        lambda: AriesAuth(store=store),
+        lambda: flow.fetch_token(callback, "s", store),
+        lambda: asyncio.run(flow.fetch_token_async(callback, "s", store)),
+    ):
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            act()
+        assert_no_secret(caught.value, "s3cret-word")
+    if isinstance(store, str):
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            FileTokenStore(store)
+        assert_no_secret(caught.value, "s3cret-word")
 
 
 def test_a_store_of_the_callers_own_serves(aries: AriesSandbox) -> None:

@@ -575,8 +575,10 @@ def test_a_place_that_is_none_is_refused_before_the_browser_opens(given: Any, br
 
 def test_a_store_of_one_s_own_can_keep_no_secret(given: Any, browser: Browser) -> None:
     class Own:
-        def load(self) -> None:
+        def load(self, *_: Any) -> None:
             return None
+
+        save = delete = locked = load
 
     with pytest.raises(ConfigurationError, match="is no file"):
         login(**{**given, "store": Own()}, save_secret=True)

@@ -119,6 +119,17 @@ def test_a_link_of_ones_own_is_followed(made: Callable[[Path], SQLTokenStore], p
     assert made(path.with_name("link")).load() == TOKEN
 
 
+def test_a_link_of_ones_own_to_no_file_yet_leads_to_the_database_that_is_made(
+    made: Callable[[Path], SQLTokenStore], path: Path
+) -> None:
+    path.with_name("link").symlink_to(path)
+    store = made(path.with_name("link"))
+    with umask(0):
+        store.save(TOKEN)
+    assert store.load() == made(path).load() == TOKEN
+    assert mode_of(path) == 0o600
+
+
 @pytest.mark.parametrize(
     "database, path",
     [("/a/b.db", "/a/b.db"), ("b.db", "b.db"), ("file:/a/b%20c.db?mode=rwc", "/a/b c.db"), ("file:b.db", "b.db"),

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import platformdirs
@@ -30,7 +31,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_store_of_a_profile_is_a_file_of_its_name(data: Path) -> None:
-    cipher: Any = object()
+    cipher: Any = SimpleNamespace(encrypt=bytes, decrypt=bytes)
     store = FileTokenStore.for_profile("paper", cipher=cipher)
     assert (store.path, store.cipher, store.lock_timeout) == (str(data / "paper.json"), cipher, 45.0)
     assert FileTokenStore.for_profile().path == str(data / "default.json")
