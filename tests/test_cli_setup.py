@@ -489,7 +489,7 @@ def test_a_directory_as_the_store_has_a_cure_that_no_subcommand_contradicts(comm
     code, said = doctor(command, "--store", str(folder))
     assert code == 1
     cures = {check["name"]: check["cure"] for check in said["checks"] if check["status"] == "failed"}
-    assert cures["store"] == cures["write"] == "do what the text says"
+    assert cures["store"] == cures["write"] == "mend what the text names"
 
 
 def test_doctor_says_each_setting_with_its_value_and_source_and_hides_secrets(command: Command) -> None:
