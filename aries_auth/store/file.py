@@ -69,7 +69,7 @@ class FileTokenStore:
         self.mode = mode
         if mode is not _MODE:
             check_mode(mode)
-        self.lock_timeout = lock_timeout
+        self.lock_timeout: float = lock_timeout
         if lock_timeout is not LOCK_TIMEOUT:
             self.lock_timeout = check_seconds("lock_timeout", lock_timeout, zero=True)
         self.cipher: Cipher | None = cipher
