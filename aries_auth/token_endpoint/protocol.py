@@ -187,7 +187,8 @@ def _split_callback(
     values = [value.reveal() for _, value in pairs]
     # A path that is the redirect URI's own has no code in it, whatever word the code is.
     path = parts.path if parts.path == urlsplit(redirect_uri).path else printable(parts.path, values)
-    return is_ours, printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", values) + path, pairs
+    host = printable(parts.netloc.rpartition("@")[2], values)
+    return is_ours, f"{printable(parts.scheme)}://{host}{path}", pairs
 
 
 def _address(parts: SplitResult) -> tuple[str, str | None, int | None, str]:
