@@ -92,12 +92,10 @@ class AriesMiddleware:
         url = request.url
         if url.scheme in _SCHEMES:
             url = url.with_scheme(_SCHEMES[url.scheme])
-        call, hops = getattr(request, "_timer", None), _last_hops.get()
-        if hops and hops[0].call is call and call is not None:
-            last = [hop for hop in hops if hop.middleware is self]
-            others = [hop for hop in hops if hop.middleware is not self]
-        else:
-            last = others = []
+        call = getattr(request, "_timer", None)
+        hops = [hop for hop in _last_hops.get() if hop.call is call and call is not None]
+        last = [hop for hop in hops if hop.middleware is self]
+        others = [hop for hop in hops if hop.middleware is not self]
         if last:
             carried = last[0].carried and last[0].url.origin() == url.origin()
         else:
