@@ -126,7 +126,7 @@ def report_of(
         token_url: the token endpoint that it was told.
     """
     store = choice.store
-    client_id = client.client_id or (token and token.client_id) or variable("ARIES_CLIENT_ID")
+    client_id = client.client_id or (None if token is None else token.client_id) or variable("ARIES_CLIENT_ID")
     state = client.client_secret.state(client_id, store)
     obstacle = None if token is None else obstacle_of(token, store, client, token_url)
     return Report(choice.profile, store_name(store), choice, token, state, time.time(), obstacle)
