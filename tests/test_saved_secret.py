@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -335,7 +336,7 @@ def test_a_keyring_that_does_not_let_go_of_a_secret_leaves_the_file_to_try_again
         saved_secret.delete(store)
     keyring.locked, keyring.priority = False, 0
     with pytest.raises(
-        ConfigurationError, match=f"entry of service 'aries-auth', user name '{path}', then the file {path}"
+        ConfigurationError, match=re.escape(f"entry of service 'aries-auth', user name '{path}', then the file {path}")
     ):
         saved_secret.delete(store)
     assert path.exists()
