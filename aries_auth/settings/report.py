@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from aries_auth.settings.credentials import ClientCredentials, SecretSource, SecretState
 from aries_auth.settings.refreshable import Obstacle, obstacle_of
@@ -178,24 +177,17 @@ def table(
 
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in _rows(
-            token, profile, store, partial(_obstacle, client, token_url), time.time() if now is None else now
-        )
+        for name, value in _rows(token, profile, store, client, token_url, time.time() if now is None else now)
     )
     return f"<table><caption>AriesAuth</caption><tbody>{rows}</tbody></table>"
-
-
-def _obstacle(
-    client: ClientCredentials | None, token_url: str | None, token: Token | None, store: TokenStore
-) -> Obstacle | None:
-    return None if client is None or token is None else obstacle_of(token, store, client, token_url)
 
 
 def _rows(
     token: Token | None,
     profile: str | None,
     store: TokenStore | str | os.PathLike[str] | None,
-    look: Callable[[Token | None, TokenStore], Obstacle | None],
+    client: ClientCredentials | None,
+    token_url: str | None,
     now: float,
 ) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
@@ -207,7 +199,8 @@ def _rows(
         rows.append(("profile", choice.profile) if choice.profile else ("store", store_name(choice.store)))
         if not shown.access_token_valid:
             shown = shown._replace(token=choice.store.load() or token)
-        shown = shown._replace(obstacle=look(shown.token, choice.store))
+        if shown.token is not None and client is not None:
+            shown = shown._replace(obstacle=obstacle_of(shown.token, choice.store, client, token_url))
     except Exception as exc:  # noqa: BLE001 - a display never fails, whatever a store of the caller's raises
         fault = type(exc).__name__
     token = shown.token
