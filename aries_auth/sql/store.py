@@ -17,7 +17,7 @@ from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, lo
 from aries_auth.sql.grant import Grant
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
-from aries_auth.store.checks import cipher_fault
+from aries_auth.store.checks import check_cipher
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.protocol import LOCK_TIMEOUT
 from aries_auth.terminal import quoted
@@ -76,10 +76,7 @@ class SQLTokenStore:
         _ = self._rows  # refuses a malformed name
         self.cipher: Cipher | None = cipher
         cipher = None
-        fault = "" if self.cipher is None else cipher_fault(self.cipher)
-        if fault:
-            self.cipher = None  # it may be a key, and a traceback may show this object
-            raise ConfigurationError(fault)
+        check_cipher(self)
         self.lock_timeout: float = check_seconds("lock_timeout", lock_timeout, zero=True)
 
     @staticmethod

@@ -50,13 +50,18 @@ def check_mode(mode: object) -> None:
     )
 
 
-def cipher_fault(cipher: object) -> str:
-    """What keeps an object from being a cipher, such as its key given instead of it; "" if nothing does."""
-    lacking = _lacking(cipher, _CIPHER_METHODS)
-    return lacking and (
-        "cipher must be an object with the methods encrypt and decrypt (aries_auth.Cipher), such as Fernet(key) or a "
-        f"MultiFernet, not {lacking}."
-    )
+def check_cipher(store: Any) -> None:
+    """Refuse a store's `cipher` that is none, such as a key given instead of it. Raises ConfigurationError.
+
+    It is taken off the store first: it may be a key, and a traceback may show the store.
+    """
+    lacking = "" if store.cipher is None else _lacking(store.cipher, _CIPHER_METHODS)
+    if lacking:
+        store.cipher = None
+        raise ConfigurationError(
+            "cipher must be an object with the methods encrypt and decrypt (aries_auth.Cipher), such as Fernet(key) or "
+            f"a MultiFernet, not {lacking}."
+        )
 
 
 def _is_path(kind: Any) -> bool:

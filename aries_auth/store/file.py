@@ -7,7 +7,7 @@ from typing import Any
 
 from aries_auth.errors import ConfigurationError
 from aries_auth.singleflight.clock import check_seconds
-from aries_auth.store.checks import check_mode, cipher_fault, path_fault
+from aries_auth.store.checks import check_cipher, check_mode, path_fault
 from aries_auth.store.document import Accept, Cipher
 from aries_auth.store.locked_file import LockedFile
 from aries_auth.store.path import Place, absolute, resolve
@@ -74,7 +74,7 @@ class FileTokenStore:
             self.lock_timeout = check_seconds("lock_timeout", lock_timeout, zero=True)
         self.cipher: Cipher | None = cipher
         cipher = None
-        self._check_cipher()
+        check_cipher(self)
 
     @classmethod
     def for_profile(
@@ -100,7 +100,7 @@ class FileTokenStore:
         store = cls(check_profile(profile), mode=mode, lock_timeout=lock_timeout)
         store._profile = profile
         store.cipher, cipher = cipher, None
-        store._check_cipher()
+        check_cipher(store)
         return store
 
     @property
@@ -155,12 +155,6 @@ class FileTokenStore:
             StoreError: the folder or the lock file can't be made or used.
         """
         return LockedFile(self, self.lock_timeout if timeout is None else timeout)
-
-    def _check_cipher(self) -> None:
-        fault = "" if self.cipher is None else cipher_fault(self.cipher)
-        if fault:
-            self.cipher = None  # it may be a key, and a traceback may show this object
-            raise ConfigurationError(fault)
 
     def _place(self) -> Place:
         if self._profile is not None:
