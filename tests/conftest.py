@@ -18,6 +18,7 @@ import trio
 from aries_auth import AriesAuth, FileTokenStore, Token
 from aries_auth.testing import AriesSandbox
 from tests.tiers import (  # noqa: F401 - hooks, found here by pytest
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_xdist_auto_num_workers,

@@ -228,7 +228,7 @@ class TwoRefreshers(World):
             assert self.disk.visible.access_token == "access-2"
 
 
-@pytest.mark.parametrize("crashes", [0, 1, 2])
+@pytest.mark.parametrize("crashes", [0, 1, pytest.param(2, marks=pytest.mark.ci)])
 @pytest.mark.parametrize(
     "reasons, left",
     [

@@ -160,6 +160,7 @@ def test_the_entry_point_names_the_folder_of_the_hook() -> None:
     assert (HOOKS / "hook-aries_auth.py").is_file()
 
 
+@pytest.mark.ci
 def test_a_zipapp_calls_and_has_the_command(
     aries: AriesSandbox, url: str, program: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
