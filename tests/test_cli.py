@@ -357,7 +357,7 @@ def test_verbose_shows_the_log_without_secrets(command: Command, where: str) -> 
 
 def test_status_is_an_aligned_table(command: Command) -> None:
     token = command.log_in(scope="user:information order:execution", expires_in=3600.0, age=300.0)
-    done = command.run("status")
+    done = command.call("status")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "profile        -",
@@ -480,7 +480,7 @@ def test_no_color_is_respected_and_pipes_get_none(command: Command) -> None:
     assert (end(colored), end(plain)) == (3, 3)
     assert "\x1b[31m" in colored.before
     assert "\x1b" not in plain.before
-    assert "\x1b" not in command.run("status").stderr
+    assert "\x1b" not in command.call("status").stderr
 
 
 @posix
@@ -497,7 +497,7 @@ def test_a_closed_stream_is_no_terminal_and_no_trouble(command: Command, closed:
 
 def test_logout_deletes_without_asking_and_says_what(command: Command) -> None:
     command.log_in()
-    done = command.run("logout")
+    done = command.call("logout")
     assert (done.returncode, done.stdout) == (0, "")
     assert (
         done.stderr == f"aries-auth: deleted the token of client {command.aries.client_id} from {command.store.path}\n"

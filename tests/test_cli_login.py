@@ -151,8 +151,8 @@ def test_a_login_with_a_profile_is_found_with_it(command: Command) -> None:
     command.aries.browser(command.read_link(process.stderr))
     process.communicate(timeout=20)
     assert process.returncode == 0
-    assert command.run("status", "--profile", "work").returncode == 0
-    assert command.run("status").returncode == 3
+    assert command.call("status", "--profile", "work").returncode == 0
+    assert command.call("status").returncode == 3
 
 
 def test_a_denied_login_is_a_failure_and_saves_nothing(command: Command) -> None:
@@ -320,7 +320,7 @@ def test_the_sandbox_prints_what_a_shell_can_read_and_ends_with_ctrl_c(command: 
     told.pop("ARIES_TOKEN_FILE")
     there: dict[str, str | None] = {**told, "ARIES_TOKEN_FILE": None, "BROWSER": str(browser)}
     assert command.run("login", "--scope", "user:information", **there).returncode == 0
-    status = command.run("status", **there)
+    status = command.call("status", **there)
     assert "profile        sandbox" in status.stdout
     assert "access token   8" in status.stdout  # of 90 seconds
     assert command.aries.token_requests == ()

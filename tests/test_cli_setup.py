@@ -64,7 +64,7 @@ def test_a_secret_that_was_typed_and_kept_serves_every_program_with_nothing_in_i
     assert secret_file.stat().st_mode & 0o777 == 0o600
     done = command.run("refresh", **UNTOLD)
     assert done.returncode == 0, done.stderr
-    assert json.loads(command.run("status", "--json", **UNTOLD).stdout)["client_secret"] == "saved"
+    assert json.loads(command.call("status", "--json", **UNTOLD).stdout)["client_secret"] == "saved"
 
 
 def test_a_secret_that_was_typed_and_not_kept_leaves_no_file_and_the_login_says_what_programs_need(
@@ -105,7 +105,7 @@ def test_the_cure_of_a_secret_that_others_can_read_mends_it(command: Command, se
 
 def test_logout_removes_the_secret_too_and_says_so(command: Command, secret_file: Path) -> None:
     log_in_at_terminal(command)
-    done = command.run("logout")
+    done = command.call("logout")
     assert "and the saved client secret" in done.stderr
     assert not secret_file.exists()
     assert not Path(command.store.path).exists()
@@ -141,7 +141,7 @@ def test_logout_that_cannot_delete_the_secret_says_what_it_deleted_and_what_not(
     if has_token:
         command.log_in()
     spoil(secret_file)
-    done = command.run("logout")
+    done = command.call("logout")
     did = f"deleted the token of client {command.aries.client_id} from" if has_token else "there was no token in"
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
@@ -388,16 +388,16 @@ def test_pkce_in_the_command_and_the_sandbox(command: Command) -> None:
 
 def test_status_of_an_expired_token_without_a_secret_exits_with_1_and_says_so(command: Command) -> None:
     command.log_in(age=4000.0)
-    done = command.run("status", **UNTOLD)
+    done = command.call("status", **UNTOLD)
     assert done.returncode == 1
     assert "calls don't work" in done.stderr
     assert "aries-auth login --save-secret" in done.stderr
-    assert json.loads(command.run("status", "--json", **UNTOLD).stdout)["client_secret"] is None
+    assert json.loads(command.call("status", "--json", **UNTOLD).stdout)["client_secret"] is None
 
 
 def test_status_of_a_living_token_without_a_secret_says_until_when_calls_work(command: Command) -> None:
     command.log_in(age=100.0)
-    done = command.run("status", **UNTOLD)
+    done = command.call("status", **UNTOLD)
     assert done.returncode == 0
     assert "calls work for 58 minutes more" in done.stderr
 
@@ -460,7 +460,7 @@ def test_status_all_is_one_table_with_the_active_profile_marked(command: Command
     folder = command.home / "data" / "aries-auth"
     for name in ("default", "paper"):
         FileTokenStore(folder / f"{name}.json").save(command.aries.issue_token(scope="user:information"))
-    done = command.run("status", "--all", **told)
+    done = command.call("status", "--all", **told)
     lines = done.stdout.splitlines()
     assert done.returncode == 0
     assert len(lines) == 3
@@ -469,7 +469,7 @@ def test_status_all_is_one_table_with_the_active_profile_marked(command: Command
 
 
 def doctor(command: Command, *args: str, **changes: str | None) -> tuple[int, dict[str, Any]]:
-    done = command.run("doctor", "--json", *args, **changes)
+    done = command.call("doctor", "--json", *args, **changes)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -610,7 +610,7 @@ def test_the_cure_that_doctor_names_for_a_damaged_row_mends_it(command: Command)
 def test_doctor_names_a_lock_that_is_held_and_its_holder(command: Command) -> None:
     command.log_in()
     with command.store.locked():
-        _, document = doctor(command)
+        document = json.loads(command.run("doctor", "--json").stdout)
     lock = check_of(document, "lock")
     assert lock["status"] == "failed"
     if sys.platform == "linux":
@@ -769,7 +769,7 @@ def test_a_login_into_a_database_names_no_way_to_save_the_secret_there(command: 
 
 
 def test_doctor_for_people_is_a_line_a_check_with_a_mark_and_the_cure(command: Command) -> None:
-    done = command.run("doctor")
+    done = command.call("doctor")
     assert done.returncode == 3
     assert re.search(r"^failed   token: .*To mend it: run: aries-auth login", done.stdout, re.MULTILINE)
     assert re.search(r"^ok       lock: ", done.stdout, re.MULTILINE)
