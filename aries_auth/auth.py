@@ -26,6 +26,7 @@ from aries_auth.singleflight.flight import Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_fault, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
+from aries_auth.token_endpoint.sender import HTTPX, Sender
 
 _FIRST_READY = "first ready"
 _FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
@@ -157,7 +158,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = drive(ready.source.get(now, "requests"))
+            cached, beside = drive(ready.source.get(now, Sender("requests")))
         r.headers["Authorization"] = cached.authorization
         if r.body is None and beside is None:
             r.hooks["response"].append(self._on_response)
@@ -213,12 +214,12 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
             AriesAuthError: as a call does, also while the old token lives.
         """
         ready = self._ready or self._prepare()
-        return drive(ready.source.refresh(time.time(), "httpx")).token
+        return drive(ready.source.refresh(time.time(), HTTPX)).token
 
     async def refresh_async(self) -> Token:
         """`refresh` for asyncio and trio; nothing blocks the loop."""
         ready = self._ready or self._prepare()
-        return (await drive_async(ready.source.refresh(time.time(), "httpx"))).token
+        return (await drive_async(ready.source.refresh(time.time(), HTTPX))).token
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a refresh under way and for a save that is still to be done; none is started.
@@ -288,8 +289,8 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
     """Steps to the token to hand out: the newest, or the one after a refused one."""
     if refused is None:
-        return Secret((yield from source.get_settled(time.time(), "httpx")).token.access_token)
-    newer = yield from resend.renewed(source, refused, "httpx")
+        return Secret((yield from source.get_settled(time.time(), HTTPX)).token.access_token)
+    newer = yield from resend.renewed(source, refused, HTTPX)
     return refused if newer is None else Secret(newer.token.access_token)
 
 

@@ -29,6 +29,7 @@ from aries_auth.token_endpoint import own_thread, protocol
 from aries_auth.token_endpoint.attempt import send_once
 from aries_auth.token_endpoint.deadline import GRACE, Deadline
 from aries_auth.token_endpoint.protocol import Credentials, TokenRequest
+from aries_auth.token_endpoint.sender import Sender
 from tests.conftest import our_threads, wait_until
 
 SECONDS = 0.4
@@ -72,7 +73,7 @@ def ends_in_time(request: TokenRequest, client: Any, library: str, seconds: floa
     """Sends it, and looks that it ends within a second of its deadline and leaves nothing of ours behind."""
     before = our_threads()
     begun = time.monotonic()
-    attempt = send_once(request, client, library, seconds)
+    attempt = send_once(request, client, Sender(library), seconds)
     assert attempt.answer is None
     assert attempt.retryable
     wait_until(lambda: our_threads() <= before, timeout=max(0.0, begun + seconds + 1.0 - time.monotonic()))
@@ -120,7 +121,7 @@ def test_a_token_clients_connection_that_was_open_is_not_watched_when_it_serves_
     with requests.Session() as session:
         session.get(f"{aries.url}/v1/echo")
         for _ in range(3):
-            assert send_once(request_for(aries), session, "requests", 5.0).answer is not None
+            assert send_once(request_for(aries), session, Sender("requests"), 5.0).answer is not None
         session.get(f"{aries.url}/v1/echo")
         pools: Any = session.get_adapter(aries.url).poolmanager.pools  # type: ignore[attr-defined]
         if not hasattr(pools, "keys"):
@@ -199,7 +200,7 @@ def test_half_an_answer_whose_connection_we_ended_is_no_answer(aries: AriesSandb
 
 def test_an_answer_in_time_is_read_however_it_drips(aries: AriesSandbox, library: str) -> None:
     aries.fail(drip=0.001, drip_of="headers")
-    assert send_once(request_for(aries), None, library, 10.0).answer is not None
+    assert send_once(request_for(aries), None, Sender(library), 10.0).answer is not None
 
 
 @pytest.fixture
@@ -243,15 +244,15 @@ def test_what_cannot_be_ended_is_left_behind_and_then_no_more_is_sent(aries: Ari
     with httpx.Client(transport=transport) as client:
         for _ in range(own_thread.MOST_LEFT_BEHIND):
             begun = time.monotonic()
-            assert not send_once(request, client, "httpx", 0.01).unsent
+            assert not send_once(request, client, Sender("httpx"), 0.01).unsent
             assert time.monotonic() - begun < 5.0
-        refused = send_once(request, client, "httpx", 0.01)
+        refused = send_once(request, client, Sender("httpx"), 0.01)
         assert refused.unsent
         assert refused.retryable
         assert "have not ended" in refused.fault
         transport.released.set()
         wait_until(lambda: our_threads() <= before)
-        assert send_once(request, client, "httpx", 5.0).answer is not None
+        assert send_once(request, client, Sender("httpx"), 5.0).answer is not None
 
 
 def test_no_thread_watches_the_requests(aries: AriesSandbox) -> None:
@@ -260,7 +261,8 @@ def test_no_thread_watches_the_requests(aries: AriesSandbox) -> None:
     libraries = ("httpx", "httpx") if replaced else ("requests", "httpx")
     aries.fail(hang=True, times=None)
     senders = [
-        threading.Thread(target=send_once, args=(request_for(aries), None, library, 10.0)) for library in libraries * 8
+        threading.Thread(target=send_once, args=(request_for(aries), None, Sender(library), 10.0))
+        for library in libraries * 8
     ]
     for sender in senders:
         sender.start()
@@ -341,8 +343,9 @@ def test_an_answer_that_came_while_the_process_stood_still_is_read_when_it_goes_
         "import sys\n"
         "from aries_auth.token_endpoint.attempt import send_once\n"
         "from aries_auth.token_endpoint.protocol import TokenRequest\n"
+        "from aries_auth.token_endpoint.sender import Sender\n"
         f"request = TokenRequest({request.url!r}, 'refresh_token', {dict(request.body)!r})\n"
-        f"print(send_once(request, None, {library!r}, 1.0).answer is not None)\n"
+        f"print(send_once(request, None, Sender({library!r}), 1.0).answer is not None)\n"
     )
     aries.fail(hang=True)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

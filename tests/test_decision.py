@@ -10,6 +10,7 @@ import pytest
 from aries_auth import Token, TokenRequestError
 from aries_auth.refresh.decision import Restraints, Step, decide, digest, fulfils
 from aries_auth.refresh.request import Reason, RefreshRequest
+from aries_auth.token_endpoint.sender import HTTPX
 
 NOW = 1_764_000_000.0
 AT = 500.0
@@ -34,7 +35,7 @@ FAILURE = TokenRequestError("Later.", retryable=True)
 
 
 def asked(reason: Reason, known: Token | None = None) -> RefreshRequest:
-    return RefreshRequest(reason, NOW, known, "httpx", at=AT)
+    return RefreshRequest(reason, NOW, known, HTTPX, at=AT)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from aries_auth.token import Secret
 from aries_auth.token_endpoint import protocol, retries
 from aries_auth.token_endpoint.attempt import drop_inherited_connections, send_once
 from aries_auth.token_endpoint.protocol import Credentials, TokenRequest
+from aries_auth.token_endpoint.sender import Sender
 from tests.conftest import EXPIRED
 
 Stored = Callable[..., Token]
@@ -60,10 +61,17 @@ def request_for(aries: AriesSandbox, token: Token, url: str | None = None) -> To
     return protocol.refresh_request(url or aries.token_url, credentials, Secret(token.refresh_token or ""))
 
 
-def send(request: TokenRequest, clock: VirtualTime, chance: float = 1.0, **how: Any) -> retries.Outcome:
-    given: dict[str, Any] = {"client": None, "library": "requests", "wall": lambda: 1_764_000_000.0}
+def send(
+    request: TokenRequest, clock: VirtualTime, chance: float = 1.0, client: Any = None, library: str = "requests"
+) -> retries.Outcome:
     return retries.send(
-        request, pause=clock.pause, monotonic=clock.monotonic, chance=lambda: chance, **{**given, **how}
+        request,
+        client=client,
+        sender=Sender(library),
+        pause=clock.pause,
+        monotonic=clock.monotonic,
+        wall=lambda: 1_764_000_000.0,
+        chance=lambda: chance,
     )
 
 
@@ -128,7 +136,7 @@ def test_no_attempt_is_started_when_the_interpreter_is_ending(aries: AriesSandbo
     outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library="requests")
     assert outcome.error is None
     ended = retries.send(
-        request_for(aries, aries.issue_token()), client=None, library="requests", pause=lambda _: False
+        request_for(aries, aries.issue_token()), client=None, sender=Sender("requests"), pause=lambda _: False
     )
     assert ended.error is not None
     assert ended.error.retryable
@@ -412,7 +420,7 @@ def test_an_attempt_that_hangs_is_left_behind(aries: AriesSandbox, library: str)
     request = request_for(aries, aries.issue_token())
     aries.fail(hang=True)
     begun = time.monotonic()
-    attempt = send_once(request, None, library, 0.3)
+    attempt = send_once(request, None, Sender(library), 0.3)
     assert attempt.answer is None
     assert not attempt.unsent
     assert time.monotonic() - begun < 2.0

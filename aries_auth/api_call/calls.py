@@ -16,6 +16,7 @@ from aries_auth.refresh.policy import CachedToken, CacheSlot
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token_endpoint.library import library_of_request
+from aries_auth.token_endpoint.sender import Sender
 
 
 class Calls:
@@ -60,7 +61,7 @@ class Calls:
         cached, beside = self.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = drive(self.source.get(now, library_of_request(request)))
+            cached, beside = drive(self.source.get(now, Sender(library_of_request(request))))
         request.headers["Authorization"] = cached.authorization
         stream = request.stream
         position = WHOLE if type(stream) in BYTE_STREAMS else position_of_stream(stream)
@@ -97,7 +98,7 @@ class Calls:
             return
         beside = None
         if cached is None:
-            handout = await drive_async(self.source.get(time.time(), library_of_request(request)))
+            handout = await drive_async(self.source.get(time.time(), Sender(library_of_request(request))))
             cached, beside = handout.cached, handout.beside
             if ending is not None:
                 ending.flight = beside

@@ -21,7 +21,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Flight, drive, drive_async
 from aries_auth.token import Secret
 from aries_auth.token_endpoint.library import is_outdated_niquests, outdated_niquests
-from aries_auth.token_endpoint.network import Sender
+from aries_auth.token_endpoint.sender import Sender
 
 _LIBRARY = "niquests"
 
@@ -71,7 +71,7 @@ class Call(NamedTuple):
         cached, beside = self.source.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = drive(self.source.get(now, _LIBRARY))
+            cached, beside = drive(self.source.get(now, Sender(_LIBRARY)))
         request.headers["Authorization"] = cached.authorization
         hook = partial(self._on_response, position=position_of_body(request.body), beside=beside)
         request.hooks["response"].append(hook)
@@ -138,7 +138,7 @@ class _Waiting:
     async def attach_async(self, request: Any) -> Any:
         """For an AsyncSession."""
         self._done = True
-        cached, beside = await drive_async(self._call.source.get(time.time(), _LIBRARY))
+        cached, beside = await drive_async(self._call.source.get(time.time(), Sender(_LIBRARY)))
         request.headers["Authorization"] = cached.authorization
         hook = partial(self._call.on_response_async, position=self._position, beside=beside)
         request.hooks["response"].append(hook)

@@ -18,7 +18,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
 from aries_auth.token_endpoint.library import library_of_request
-from aries_auth.token_endpoint.network import Sender
+from aries_auth.token_endpoint.sender import Sender
 
 
 def resend_with_requests(
@@ -80,7 +80,7 @@ def request_to_resend(
     sent = bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    cached = yield from renewed(source, sent, library_of_request(refused))
+    cached = yield from renewed(source, sent, Sender(library_of_request(refused)))
     if cached is None:
         return None
     kept = position if refused.stream is request.stream else position_of_stream(refused.stream)
@@ -108,14 +108,14 @@ def _warn_of_hook_once() -> None:
     )
 
 
-def renewed(source: TokenSource, sent: Secret, library: str) -> Steps[CachedToken | None]:
+def renewed(source: TokenSource, sent: Secret, sender: Sender) -> Steps[CachedToken | None]:
     """Steps to the token after one that was answered 401; None if there is nothing newer.
 
     Raises:
         LoginRequired, ConfigurationError: a person has to do something.
     """
     try:
-        cached = yield from source.renew(sent, time.time(), library)
+        cached = yield from source.renew(sent, time.time(), sender)
     except (LoginRequired, ConfigurationError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises

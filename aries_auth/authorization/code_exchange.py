@@ -13,6 +13,7 @@ from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import answers, pkce, protocol, retries
+from aries_auth.token_endpoint.sender import HTTPX
 
 _SAVE_ATTEMPTS = 3
 _SAVE_INTERVAL = 1.0
@@ -71,7 +72,7 @@ class CodeExchange:
             verifier = pkce.code_verifier(credentials.client_secret, self.pkce_state)
         request = protocol.code_request(self.token_url, credentials, self.code, verifier)
         begun = monotonic()
-        outcome = retries.send(request, client=self.token_client, library="httpx", pause=flight.pause)
+        outcome = retries.send(request, client=self.token_client, sender=HTTPX, pause=flight.pause)
         if outcome.error is not None or outcome.answer is None:
             raise _refused(outcome)
         return Token.from_response(

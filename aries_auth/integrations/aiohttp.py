@@ -18,6 +18,7 @@ from aries_auth.auth import AriesAuth
 from aries_auth.errors import ConfigurationError
 from aries_auth.singleflight.flight import Flight, drive_async
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.sender import HTTPX
 
 _LOWEST = (3, 12)
 _SCHEMES = {"ws": "http", "wss": "https"}
@@ -65,7 +66,7 @@ class AriesMiddleware:
         cached, beside = ready.slot.cached, None
         now = time.time()
         if now >= cached.fresh_until:
-            cached, beside = await drive_async(ready.source.get(now, "httpx"))
+            cached, beside = await drive_async(ready.source.get(now, HTTPX))
         request.headers["Authorization"] = cached.authorization
         call = handler(request)
         response = await (call if beside is None else _answer(call, beside, ready.source.timeout))
@@ -73,7 +74,7 @@ class AriesMiddleware:
             return response
         sent = Secret(cached.token.access_token)
         try:
-            newer = await drive_async(resend.renewed(ready.source, sent, "httpx"))
+            newer = await drive_async(resend.renewed(ready.source, sent, HTTPX))
         except BaseException:
             response.close()
             raise

@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple
 
 from aries_auth.token import Token, is_alive
+from aries_auth.token_endpoint.sender import Sender
 
 
 class Reason(enum.Enum):
@@ -25,7 +26,7 @@ class RefreshRequest(NamedTuple):
         reason: why.
         now: the caller's reading of the clock. The work uses it, since two clocks can disagree for ever.
         known: the token that the caller found wanting, or None if it had none.
-        library: the HTTP library of the call.
+        sender: who sends the token request, if one is sent.
         at: the instant of `now` on the clock that waits are measured with.
         one_attempt: whether a failed attempt is not repeated, because a caller waits for its end.
     """
@@ -33,7 +34,7 @@ class RefreshRequest(NamedTuple):
     reason: Reason
     now: float
     known: Token | None
-    library: str
+    sender: Sender
     at: float
     one_attempt: bool = False
 

@@ -41,7 +41,7 @@ def send_refresh_token(
     outcome = retries.send(
         token_request,
         client=grant.token_client,
-        library=request.library,
+        sender=request.sender,
         pause=flight.pause_of_one_attempt if request.one_attempt else flight.pause,
     )
     answer = outcome.answer

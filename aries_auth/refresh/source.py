@@ -28,6 +28,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps
 from aries_auth.store.lock import load_locking
 from aries_auth.token import Secret, Token
+from aries_auth.token_endpoint.sender import Sender
 
 _LONGEST_LOOK = 1.0
 
@@ -84,56 +85,56 @@ class TokenSource:
         """The token in memory; no I/O."""
         return self._memory.token
 
-    def get(self, now: float, library: str) -> Steps[Handout]:
+    def get(self, now: float, sender: Sender) -> Steps[Handout]:
         """Steps to a token that can be used for a call at `now`."""
         self._own_process()
         self._pending.save_again_if_due()
         at = monotonic()
-        cached = yield from self._first_look(now, at, library)
+        cached = yield from self._first_look(now, at, sender)
         use = cached.use(now)
         if use is not Use.NOW and self._grant.background is None and not is_looked_at():
             yield Flight(lambda _: may_end_without_notice()), _LONGEST_LOOK
         if use is Use.AHEAD:
-            return Handout(cached, self._refresh_ahead(cached, now, library))
+            return Handout(cached, self._refresh_ahead(cached, now, sender))
         alive = cached if cached.is_alive(now) else None
         if use is Use.NOW or (alive is not None and at < self._memory.restraints.no_calls_until):
             return Handout(cached)  # the latter: a refresh has just failed, and the token lives
         # One that is not in time for this call must not outlive it any more than a refresh ahead.
         one_attempt = alive is not None and self._waits()
-        request = RefreshRequest(Reason.NEEDED, now, cached.token, library, at, one_attempt)
+        request = RefreshRequest(Reason.NEEDED, now, cached.token, sender, at, one_attempt)
         obtained = yield from self._obtain(request, alive)
         return Handout(obtained, self._beside(request))
 
-    def get_settled(self, now: float, library: str) -> Steps[CachedToken]:
+    def get_settled(self, now: float, sender: Sender) -> Steps[CachedToken]:
         """`get` for a caller whose call we don't see: a refresh beside it ends before the token is handed out."""
-        cached, beside = yield from self.get(now, library)
+        cached, beside = yield from self.get(now, sender)
         if beside is None:
             return cached
         yield beside, self.timeout
         newest = self._memory.cached
         return newest if newest is not None and newest.is_alive(now) else cached
 
-    def renew(self, refused: Secret, now: float, library: str) -> Steps[CachedToken]:
+    def renew(self, refused: Secret, now: float, sender: Sender) -> Steps[CachedToken]:
         """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
 
         Args:
             refused: the access token that was sent.
             now: when the 401 came.
-            library: the library of the call.
+            sender: who sends a token request, if one has to be sent.
         """
         self._own_process()
         at = monotonic()
-        cached = yield from self._first_look(now, at, library)
+        cached = yield from self._first_look(now, at, sender)
         if Secret(cached.token.access_token) == refused:
-            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, library, at)))
+            return (yield from self._obtain(RefreshRequest(Reason.REFUSED, now, cached.token, sender, at)))
         if cached.is_alive(now):
             return cached
-        return (yield from self.get_settled(now, library))
+        return (yield from self.get_settled(now, sender))
 
-    def refresh(self, now: float, library: str) -> Steps[CachedToken]:
+    def refresh(self, now: float, sender: Sender) -> Steps[CachedToken]:
         """Steps to the next token, whatever the life of this one."""
         self._own_process()
-        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, library, monotonic())))
+        return (yield from self._obtain(RefreshRequest(Reason.FORCED, now, self.token, sender, monotonic())))
 
     def wait(self, timeout: float | None) -> Steps[bool]:
         """Steps to the end of the refresh under way and of the save that is still to be done; none is begun.
@@ -161,14 +162,14 @@ class TokenSource:
             return under_way.flight
         return self._pending.start()
 
-    def _first_look(self, now: float, at: float, library: str) -> Steps[CachedToken]:
+    def _first_look(self, now: float, at: float, sender: Sender) -> Steps[CachedToken]:
         """Steps to the token in memory, else to the one in the store, refreshed if it has expired.
 
         A token that came since `now` has not expired by it, however short its life: it starts no second refresh.
         """
         if self._memory.cached is not None:
             return self._memory.cached
-        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, library, at)))
+        return (yield from self._obtain(RefreshRequest(Reason.FIRST, now, None, sender, at)))
 
     def _obtain(self, request: RefreshRequest, alive: CachedToken | None = None) -> Steps[CachedToken]:
         """Wait for a flight that fulfils the request; if it fails or is slow, a token that is `alive` serves."""
@@ -222,9 +223,9 @@ class TokenSource:
         self._under_way = begun = _UnderWay(Flight(partial(self._refresher.work, request)), request)
         return begun
 
-    def _refresh_ahead(self, cached: CachedToken, now: float, library: str) -> Flight[CachedToken] | None:
+    def _refresh_ahead(self, cached: CachedToken, now: float, sender: Sender) -> Flight[CachedToken] | None:
         """Refresh beside a call; returns the flight if it must not outlive this very call."""
-        request = RefreshRequest(Reason.AHEAD, now, cached.token, library, monotonic(), self._waits())
+        request = RefreshRequest(Reason.AHEAD, now, cached.token, sender, monotonic(), self._waits())
         load_locking()  # as above
         with self._lock:
             under_way = self._under_way

@@ -15,18 +15,19 @@ from aries_auth.token_endpoint import own_thread, with_httpx, with_requests
 from aries_auth.token_endpoint.answer import Attempt, is_whole
 from aries_auth.token_endpoint.deadline import Deadline
 from aries_auth.token_endpoint.faults import classified
-from aries_auth.token_endpoint.library import is_session
-from aries_auth.token_endpoint.network import options_for
+from aries_auth.token_endpoint.library import is_session, library_of
 from aries_auth.token_endpoint.protocol import TokenRequest
+from aries_auth.token_endpoint.sender import Sender
 
 _LONGEST_CONNECT = 10.0
 _OF_REQUESTS = frozenset({"requests", "niquests"})
 
 
-def send_once(request: TokenRequest, client: Any, library: str, seconds: float) -> Attempt:
-    """Send the request once, with `client` or else with `library`; it has ended after `seconds` and a moment."""
+def send_once(request: TokenRequest, client: Any, sender: Sender, seconds: float) -> Attempt:
+    """Send the request once, with `client` or else as `sender` says; it has ended after `seconds` and a moment."""
+    library = library_of(client, sender.library)
     module = import_module(library)  # httpx2 and niquests are no dependencies: here only when the caller uses them
-    options = options_for(library, request.url)
+    options = sender.options_at(request.url)
     deadline = Deadline(seconds)
     send = functools.partial(_send, module, request, client, seconds, options, deadline)
     if library in _OF_REQUESTS:

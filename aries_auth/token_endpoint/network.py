@@ -6,49 +6,12 @@ import functools
 import os
 import ssl
 from typing import Any, Mapping
-from urllib.parse import urlsplit
 
 UNTRUSTED_ADVICE = (
     "If a company proxy reads TLS here, set $REQUESTS_CA_BUNDLE or $SSL_CERT_FILE to a file with its CA, or pass a "
     "token_client= that trusts it; else check the token URL."
 )
 UNREACHED_ADVICE = "Try again later. Behind a company proxy, set $HTTPS_PROXY or pass a token_client= that uses it."
-
-
-class Sender(str):
-    """A library's name, with what the call that wants the token told it of the network.
-
-    Attributes:
-        url: the call's.
-        options: its `verify`, `cert` and `proxies`, as requests and niquests hand them to a response hook.
-    """
-
-    __slots__ = ("options", "url")
-
-    url: str
-    options: Mapping[str, Any]
-
-    @classmethod
-    def of_call(cls, library: str, url: str, options: Mapping[str, Any]) -> Sender:
-        """The sender for a call that was made with these options."""
-        sender = cls(library)
-        sender.url = url
-        sender.options = {
-            name: options[name]
-            for name in ("verify", "cert", "proxies")
-            if options.get(name) not in (None, True, "") and options[name] != {}
-        }
-        return sender
-
-
-def options_for(library: str, token_url: str) -> Mapping[str, Any]:
-    """What the call said of the network, as far as it holds for the token endpoint."""
-    if not isinstance(library, Sender):
-        return {}
-    if library.options.get("verify") is False and urlsplit(library.url)[:2] != urlsplit(token_url)[:2]:
-        # Whoever checks no certificate of the API has not said so of another host, which gets the client's secret.
-        return {name: value for name, value in library.options.items() if name != "verify"}
-    return library.options
 
 
 def settings_of(session: Any, client: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,8 +14,8 @@ from aries_auth.errors import PythonExiting, TokenRequestError, printable
 from aries_auth.token_endpoint import answers, backoff
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.attempt import send_once
-from aries_auth.token_endpoint.library import library_of
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
+from aries_auth.token_endpoint.sender import Sender
 
 # An attempt with less time than this for its answer is not begun: the answer may be the only copy of a rotated token.
 _LEAST_TIME = 3.0
@@ -41,7 +41,7 @@ def send(
     request: TokenRequest,
     *,
     client: Any,
-    library: str,
+    sender: Sender,
     pause: Callable[[float], bool],
     monotonic: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
@@ -52,10 +52,9 @@ def send(
     Args:
         request: the request.
         client: the caller's own client, or None.
-        library: which library sends if there is no client.
+        sender: who sends if there is no client.
         pause: waits so many seconds; False means that no new attempt may be started.
     """
-    library = library_of(client, library)
     start = monotonic()
     deadline = start + backoff.SENDING_TIME
     number = 0
@@ -63,7 +62,7 @@ def send(
         if not pause(0.0):
             return Outcome(PythonExiting("Python is exiting; no token request was sent.", retryable=True))
         sent_after = monotonic() - start
-        attempt = send_once(request, client, library, deadline - monotonic())
+        attempt = send_once(request, client, sender, deadline - monotonic())
         answer = attempt.answer
         if answer is not None and not answers.is_later(answer.status_code):
             return _concluded(answer, request, sent_after)

@@ -25,6 +25,7 @@ from aries_auth.refresh.refresher import Reason, Refresher, RefreshRequest
 from aries_auth.settings import ClientCredentials, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
+from aries_auth.token_endpoint.sender import HTTPX
 
 from .scheduler import Crash, Process, World, explore
 
@@ -189,7 +190,7 @@ class TwoRefreshers(World):
         memory = Memory(grant.refresh_margin)
         refresher = Refresher(grant, memory, PendingSave(grant, memory))
         flight: Flight[Any] = Flight(
-            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, "requests", monotonic()))
+            partial(refresher.work, RefreshRequest(self.reasons[process.name], NOW, known, HTTPX, monotonic()))
         )
         flight.run_here()
         return flight.result()

@@ -31,6 +31,7 @@ from aries_auth.refresh.source import TokenSource
 from aries_auth.settings import ClientCredentials, SecretSource
 from aries_auth.singleflight.flight import FlightThread, drive
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.sender import HTTPX
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -157,7 +158,7 @@ class History(RuleBasedStateMachine):
         memory, stored = source.token, self.store.load()
         requests_before = len(self.server.requests)
         try:
-            token = drive(source.get(self.now, "requests")).cached.token
+            token = drive(source.get(self.now, HTTPX)).cached.token
         except AriesAuthError as exc:
             self.quiet()
             self.may_fail(exc, memory, stored)
@@ -176,7 +177,7 @@ class History(RuleBasedStateMachine):
         """The 401 path of a call."""
         before = len(self.server.requests)
         try:
-            newest = drive(source.renew(Secret(token.access_token), self.now, "requests")).token
+            newest = drive(source.renew(Secret(token.access_token), self.now, HTTPX)).token
         except (LoginRequired, TokenRequestError):
             self.quiet()
             return
@@ -189,7 +190,7 @@ class History(RuleBasedStateMachine):
     @rule(who=who)
     def refresh(self, who: int) -> None:
         with contextlib.suppress(LoginRequired, TokenRequestError):
-            drive(self.processes[who].refresh(self.now, "requests"))
+            drive(self.processes[who].refresh(self.now, HTTPX))
         self.quiet()
 
     @rule(seconds=st.sampled_from([0.5, 31.0, 200.0, 1500.0, 3290.0, 3300.0, 3595.0, 3601.0, 90_000.0]))

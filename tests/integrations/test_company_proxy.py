@@ -15,6 +15,7 @@ import pytest
 
 from aries_auth import AriesAuth, Token, TokenRequestError
 from aries_auth.testing import AriesSandbox
+from aries_auth.token_endpoint.sender import Sender
 from tests.cli_process import clean_environment
 from tests.conftest import EXPIRED, ROOT
 
@@ -203,11 +204,9 @@ def test_truststore_decides_whom_a_token_request_trusts(
 
 
 def test_a_session_that_checks_no_certificate_says_nothing_of_another_host() -> None:
-    from aries_auth.token_endpoint.network import Sender, options_for
-
     sender = Sender.of_call("requests", "https://api.aries.test/v1/echo", {"verify": False, "proxies": {"https": "p"}})
-    assert options_for(sender, "https://api.aries.test/v1/oauth2/token") == {"verify": False, "proxies": {"https": "p"}}
-    assert options_for(sender, "https://login.aries.test/v1/oauth2/token") == {"proxies": {"https": "p"}}
+    assert sender.options_at("https://api.aries.test/v1/oauth2/token") == {"verify": False, "proxies": {"https": "p"}}
+    assert sender.options_at("https://login.aries.test/v1/oauth2/token") == {"proxies": {"https": "p"}}
 
 
 # Credentials

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import pprint
 import socket
 import ssl
 import struct
@@ -25,6 +26,7 @@ import pytest
 import requests
 
 from aries_auth import AriesAuth, FileTokenStore, Token
+from aries_auth.token_endpoint.sender import Sender
 
 trustme = pytest.importorskip("trustme", reason="needs cryptography")
 
@@ -212,6 +214,14 @@ def test_a_token_request_that_fails_shows_nothing(line: Line, make: Callable[...
     with pytest.raises(Exception) as failed:  # noqa: PT011 - whichever it is
         auth.refresh()
     assert shown(failed.value) == []
+
+
+def test_a_proxys_password_that_a_call_told_is_not_shown_by_what_prints_variables() -> None:
+    sender = Sender.of_call("requests", "https://api.aries.com", {"proxies": {"https": "http://user:secret@proxy:1"}})
+    assert sender.options_at("https://api.aries.com")["proxies"]["https"] == "http://user:secret@proxy:1"
+    for printed in (repr(sender), pprint.pformat(sender)):
+        assert "requests" in printed
+        assert "secret" not in printed
 
 
 class TestPrinters:
