@@ -94,11 +94,17 @@ class AriesMiddleware:
         if url.scheme in _SCHEMES:
             url = url.with_scheme(_SCHEMES[url.scheme])
         call = getattr(request, "_timer", None)
-        hops = [hop for hop in _last_hops.get() if hop.call is call and call is not None]
-        last = [hop for hop in hops if hop.middleware is self]
-        others = [hop for hop in hops if hop.middleware is not self]
-        if last:
-            carried = last[0].carried and last[0].url.origin() == url.origin()
+        last: _Hop | None = None
+        others: tuple[_Hop, ...] = ()
+        for hop in _last_hops.get():
+            if hop.call is not call or call is None:
+                continue  # an earlier call of this task
+            if hop.middleware is self:
+                last = hop
+            else:
+                others = (*others, hop)
+        if last is not None:
+            carried = last.carried and last.url.origin() == url.origin()
         else:
             text = str(url)
             carried = text.startswith(origins.prefixes) or origins.admit(text)
