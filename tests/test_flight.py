@@ -99,7 +99,7 @@ class TestOneFlight:
         flight: Flight[None] = Flight(lambda _: runs.append(1))
         flight.start_in_background()
         wait_until(lambda: flight.done)
-        with pytest.raises(TokenRequestError, match="ending") as caught:
+        with pytest.raises(TokenRequestError, match="exiting") as caught:
             flight.result()
         assert caught.value.retryable
         assert runs == []

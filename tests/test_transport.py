@@ -617,3 +617,31 @@ def test_a_firewalls_page_is_remembered_for_a_second(aries: AriesSandbox, librar
     outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), library=library)
     assert outcome.remember == 1.0
     assert "firewall" in str(outcome.error)
+
+
+class _Odd(Exception):
+    """What a transport of the caller's own may raise."""
+
+    response = type("NoAnswer", (), {"status_code": None})
+
+
+class _Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [_Odd("odd"), _Mute()], ids=["no status", "no text"])
+def test_whatever_a_transport_raises_is_a_failure_and_is_not_sent_again(aries: AriesSandbox, error: Exception) -> None:
+    class Transport(httpx.BaseTransport):
+        calls = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.calls += 1
+            raise error
+
+    transport = Transport()
+    with httpx.Client(transport=transport) as client:
+        outcome = send(request_for(aries, aries.issue_token()), VirtualTime(), client=client)
+    assert isinstance(outcome.error, TokenRequestError)
+    assert type(error).__name__ in str(outcome.error)
+    assert transport.calls == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections.abc
 import inspect
 from contextlib import suppress
-from typing import Any, Iterator
+from typing import Any
 
 import requests
 
-from aries_auth.token_endpoint.library import type_library
+from aries_auth.token_endpoint.library import library_of_class
 
 
 class BodyPosition:
@@ -42,23 +42,19 @@ def position_of_body(body: Any) -> BodyPosition:
     return _position(body)
 
 
-def position_of_stream(stream: Any) -> BodyPosition:
+def position_of_stream(stream: object) -> BodyPosition:
     """The position of the stream of an httpx or httpx2 request.
 
     What a stream holds is looked at, be it bytes, or a file or an iterable that the caller gave: neither library has a
     public way to ask.
     """
     # By its library, too: a class of the caller's own may have the name, and be read once.
-    if type_library(stream) is not None and type(stream).__name__ == "MultipartStream":
+    if library_of_class(type(stream)) is not None and type(stream).__name__ == "MultipartStream":
         # Its file fields seek to the start by themselves whenever they are read.
         files = [getattr(field, "file", b"") for field in getattr(stream, "fields", ())]
         return WHOLE if all(isinstance(file, (bytes, str)) or _is_seekable(file) for file in files) else _ONCE
-    held = [value for value in _held_by(stream) if not isinstance(value, (bool, int))]
+    held = [value for value in getattr(stream, "__dict__", {}).values() if not isinstance(value, (bool, int))]
     return _position(held[0]) if len(held) == 1 else _ONCE
-
-
-def _held_by(stream: Any) -> Iterator[Any]:
-    yield from getattr(stream, "__dict__", {}).values()
 
 
 def _position(body: Any) -> BodyPosition:

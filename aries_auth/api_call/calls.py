@@ -13,9 +13,9 @@ from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_stream
 from aries_auth.api_call.httpx_base import BYTE_STREAMS
 from aries_auth.api_call.origins import Origins
 from aries_auth.refresh.policy import CachedToken, CacheSlot
-from aries_auth.refresh.source import TokenSource
-from aries_auth.singleflight.flight import Flight, drive, drive_async
-from aries_auth.token_endpoint.library import library_of_request
+from aries_auth.refresh.source import Beside, Handout, TokenSource
+from aries_auth.singleflight.flight import Steps, drive, drive_async
+from aries_auth.token_endpoint.library import library_of
 from aries_auth.token_endpoint.sender import Sender
 
 
@@ -35,7 +35,7 @@ class Calls:
         self,
         response: requests.Response,
         position: BodyPosition | None = None,
-        beside: Flight[Any] | None = None,
+        beside: Beside | None = None,
         **options: Any,
     ) -> requests.Response:
         """The response hook of requests.
@@ -47,7 +47,7 @@ class Calls:
             options: what requests sent it with.
         """
         if beside is not None:
-            beside.wait(self.source.timeout)
+            beside.wait()
         if response.status_code != 401:
             return response
         return resend.resend_with_requests(self.source, self.origins, response, position, options)
@@ -59,53 +59,47 @@ class Calls:
             yield request
             return
         cached, beside = self.slot.cached, None
-        now = time.time()
-        if now >= cached.fresh_until:
-            cached, beside = drive(self.source.get(now, Sender(library_of_request(request))))
+        if time.time() >= cached.fresh_until:
+            cached, beside = drive(self._handout(request))
         request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in BYTE_STREAMS else position_of_stream(stream)
+        position = WHOLE if type(request.stream) in BYTE_STREAMS else position_of_stream(request.stream)
         try:
-            response, resent = (yield request), None
+            response = yield request
         except GeneratorExit as closed:
             # The library closes the flow as an error passes through it, or a Ctrl-C: that does not wait.
             resend.warn_of_hook(closed.__context__)
             if beside is not None and isinstance(closed.__context__, Exception):
-                beside.wait(self.source.timeout)
+                beside.wait()
             raise
         if beside is not None:
-            beside.wait(self.source.timeout)
+            beside.wait()
+        resent = None
         while response.status_code == 401 and response.request is not resent:
             resent = drive(resend.request_to_resend(self.source, self.origins, request, response, position))
             if resent is None:
                 return
             response = yield resent
 
+    def _handout(self, request: Any) -> Steps[Handout]:
+        return self.source.get(time.time(), Sender(library_of(request, "httpx")))
+
     def async_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for an async client, on asyncio and on trio."""
         cached = self.slot.cached
         if time.time() < cached.fresh_until:
             return self._async_flow(request, cached, None)
-        beside = _Beside(self.source.timeout)
-        return _AsyncFlow(self._async_flow(request, None, beside), beside)
+        ending = _Ending()
+        return _AsyncFlow(self._async_flow(request, cached, ending), ending)
 
-    async def _async_flow(
-        self, request: Any, cached: CachedToken | None, ending: _Beside | None
-    ) -> AsyncGenerator[Any, Any]:
+    async def _async_flow(self, request: Any, cached: CachedToken, ending: _Ending | None) -> AsyncGenerator[Any, Any]:
         url = request.url
         if (url.scheme, url.raw_host, url.port) not in self.keys and not self.origins.admit_httpx(url):
             yield request
             return
-        beside = None
-        if cached is None:
-            handout = await drive_async(self.source.get(time.time(), Sender(library_of_request(request))))
-            cached, beside = handout.cached, handout.beside
-            if ending is not None:
-                ending.flight = beside
+        if ending is not None:
+            cached, ending.beside = await drive_async(self._handout(request))
         request.headers["Authorization"] = cached.authorization
-        stream = request.stream
-        position = WHOLE if type(stream) in BYTE_STREAMS else position_of_stream(stream)
-        resent = None
+        position = WHOLE if type(request.stream) in BYTE_STREAMS else position_of_stream(request.stream)
         try:
             response = yield request
         except GeneratorExit:
@@ -113,8 +107,9 @@ class Calls:
         if response is None:  # what ended the call is still being handled by the library, which closes the flow
             resend.warn_of_hook(sys.exc_info()[1])
             return
-        if beside is not None:
-            await beside.wait_async(self.source.timeout)
+        if ending is not None:
+            await ending.wait()
+        resent = None
         while response.status_code == 401 and response.request is not resent:
             steps = resend.request_to_resend(self.source, self.origins, request, response, position)
             resent = await drive_async(steps)
@@ -123,18 +118,18 @@ class Calls:
             response = yield resent
 
 
-class _Beside:
-    """The refresh that must not outlive one async call, once there is one."""
+class _Ending:
+    """What the end of one async call waits for: a refresh beside it, from its token to its answer or error."""
 
-    __slots__ = ("_timeout", "flight")
+    __slots__ = ("beside",)
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self.flight: Flight[Any] | None = None
+    def __init__(self) -> None:
+        self.beside: Beside | None = None
 
-    async def end(self) -> None:
-        if self.flight is not None:
-            await self.flight.wait_async(self._timeout)
+    async def wait(self) -> None:
+        beside, self.beside = self.beside, None
+        if beside is not None:
+            await beside.wait_async()
 
 
 class _AsyncFlow(AsyncGenerator[Any, Any]):
@@ -143,9 +138,9 @@ class _AsyncFlow(AsyncGenerator[Any, Any]):
     An error that the library raises waits for the refresh beside the call; a cancellation does not.
     """
 
-    def __init__(self, flow: AsyncGenerator[Any, Any], beside: _Beside) -> None:
+    def __init__(self, flow: AsyncGenerator[Any, Any], ending: _Ending) -> None:
         self._flow = flow
-        self._beside = beside
+        self._ending = ending
 
     def __anext__(self) -> Any:
         return self._flow.__anext__()
@@ -157,8 +152,6 @@ class _AsyncFlow(AsyncGenerator[Any, Any]):
         return self._flow.athrow(*error)
 
     async def aclose(self) -> None:
-        error = sys.exc_info()[1]
-        resend.warn_of_hook(error)
-        if isinstance(error, Exception):
-            await self._beside.end()
+        if isinstance(sys.exc_info()[1], Exception):
+            await self._ending.wait()
         await self._flow.aclose()

@@ -17,8 +17,8 @@ from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body
 from aries_auth.api_call.origins import Origins
 from aries_auth.api_call.resend import bearer, renewed
 from aries_auth.refresh.policy import CachedToken
-from aries_auth.refresh.source import TokenSource
-from aries_auth.singleflight.flight import Flight, drive, drive_async
+from aries_auth.refresh.source import Beside, TokenSource
+from aries_auth.singleflight.flight import drive, drive_async
 from aries_auth.token import Secret
 from aries_auth.token_endpoint.library import is_outdated_niquests, outdated_niquests
 from aries_auth.token_endpoint.sender import Sender
@@ -77,10 +77,10 @@ class Call(NamedTuple):
         request.hooks["response"].append(hook)
 
     def _on_response(
-        self, response: Any, position: BodyPosition = WHOLE, beside: Flight[Any] | None = None, **options: Any
+        self, response: Any, position: BodyPosition = WHOLE, beside: Beside | None = None, **options: Any
     ) -> Any:
         if beside is not None:
-            beside.wait(self.source.timeout)
+            beside.wait()
         sent = self._refused(response)
         if sent is None or inspect.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
@@ -98,11 +98,11 @@ class Call(NamedTuple):
         return _taken_over(response, again, connection.send(again, **_plain(options)), options)
 
     async def on_response_async(
-        self, response: Any, position: BodyPosition = WHOLE, beside: Flight[Any] | None = None, **options: Any
+        self, response: Any, position: BodyPosition = WHOLE, beside: Beside | None = None, **options: Any
     ) -> Any:
         """The same for an AsyncSession."""
         if beside is not None:
-            await beside.wait_async(self.source.timeout)
+            await beside.wait_async()
         sent = self._refused(response)
         if sent is None:
             return response

@@ -17,7 +17,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import TokenSource
 from aries_auth.singleflight.flight import Steps, drive
 from aries_auth.token import Secret
-from aries_auth.token_endpoint.library import library_of_request
+from aries_auth.token_endpoint.library import library_of
 from aries_auth.token_endpoint.sender import Sender
 
 
@@ -80,7 +80,7 @@ def request_to_resend(
     sent = bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    cached = yield from renewed(source, sent, Sender(library_of_request(refused)))
+    cached = yield from renewed(source, sent, Sender(library_of(refused, "httpx")))
     if cached is None:
         return None
     kept = position if refused.stream is request.stream else position_of_stream(refused.stream)

@@ -16,7 +16,8 @@ from aries_auth.api_call import resend
 from aries_auth.api_call.origins import Origins
 from aries_auth.auth import AriesAuth
 from aries_auth.errors import ConfigurationError
-from aries_auth.singleflight.flight import Flight, drive_async
+from aries_auth.refresh.source import Beside
+from aries_auth.singleflight.flight import drive_async
 from aries_auth.token import Secret
 from aries_auth.token_endpoint.sender import HTTPX
 
@@ -69,7 +70,7 @@ class AriesMiddleware:
             cached, beside = await drive_async(ready.source.get(now, HTTPX))
         request.headers["Authorization"] = cached.authorization
         call = handler(request)
-        response = await (call if beside is None else _answer(call, beside, ready.source.timeout))
+        response = await (call if beside is None else _answer(call, beside))
         if response.status != 401:
             return response
         sent = Secret(cached.token.access_token)
@@ -116,14 +117,14 @@ class AriesMiddleware:
         return f"AriesMiddleware({self._auth!r})"
 
 
-async def _answer(call: Awaitable[Any], beside: Flight[Any], timeout: float) -> Any:
+async def _answer(call: Awaitable[Any], beside: Beside) -> Any:
     """The answer, or the error, of a call; handed over once a refresh beside it has ended that must not outlive it."""
     try:
         response = await call
     except Exception:  # no cancellation, which must not wait
-        await beside.wait_async(timeout)
+        await beside.wait_async()
         raise
-    await beside.wait_async(timeout)
+    await beside.wait_async()
     return response
 
 

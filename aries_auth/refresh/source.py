@@ -13,7 +13,7 @@ import sys
 import threading
 import weakref
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from aries_auth.errors import LoginRequired, TokenRequestError
 from aries_auth.refresh import policy
@@ -36,16 +36,38 @@ _LONGEST_LOOK = 1.0
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
 
-class Handout(NamedTuple):
-    """A token for one call.
+class Beside(NamedTuple):
+    """A refresh that must not outlive a call, since the process may end without notice.
 
     Attributes:
-        cached: the token.
-        beside: a refresh that must not outlive this call, since the process may end without notice; else None.
+        flight: the refresh.
+        seconds: how long the call still waits for its end.
     """
 
+    flight: Flight[CachedToken]
+    seconds: float
+
+    def wait(self) -> None:
+        """Wait in a thread."""
+        self.flight.wait(self.seconds)
+
+    async def wait_async(self) -> None:
+        """Wait in a task."""
+        await self.flight.wait_async(self.seconds)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _elsewhere, ()  # a prepared request that travels leaves it behind
+
+
+def _elsewhere() -> None:
+    """What a refresh beside a call is in another process."""
+
+
+class Handout(NamedTuple):
+    """A token for one call, and a refresh beside it that must not outlive it, or None."""
+
     cached: CachedToken
-    beside: Flight[CachedToken] | None = None
+    beside: Beside | None = None
 
 
 class _UnderWay(NamedTuple):
@@ -110,7 +132,7 @@ class TokenSource:
         cached, beside = yield from self.get(now, sender)
         if beside is None:
             return cached
-        yield beside, self.timeout
+        yield beside
         newest = self._memory.cached
         return newest if newest is not None and newest.is_alive(now) else cached
 
@@ -211,7 +233,7 @@ class TokenSource:
         return look.result() if look.done else ""
 
     def _join_or_begin(self, request: RefreshRequest) -> _UnderWay:
-        if request.reason is not Reason.FIRST:  # a look takes no lock
+        if request.reason is not Reason.FIRST:  # most looks find a living token, and take no lock
             load_locking()  # not under our own: an import can switch to another greenlet
         with self._lock:
             under_way = self._under_way
@@ -223,8 +245,8 @@ class TokenSource:
         self._under_way = begun = _UnderWay(Flight(partial(self._refresher.work, request)), request)
         return begun
 
-    def _refresh_ahead(self, cached: CachedToken, now: float, sender: Sender) -> Flight[CachedToken] | None:
-        """Refresh beside a call; returns the flight if it must not outlive this very call."""
+    def _refresh_ahead(self, cached: CachedToken, now: float, sender: Sender) -> Beside | None:
+        """Refresh beside a call."""
         request = RefreshRequest(Reason.AHEAD, now, cached.token, sender, monotonic(), self._waits())
         load_locking()  # as above
         with self._lock:
@@ -233,18 +255,19 @@ class TokenSource:
                 restraints = self._memory.restraints
                 if request.at < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
-                under_way = self._begin(request)
                 no_ahead_until = request.at + policy.look_again(cached, now)
                 self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
+                under_way = self._begin(request)  # only now: `wait` starts what is under way, which replaces them, too
         under_way.flight.start_in_background()
         return self._beside(request)
 
-    def _beside(self, request: RefreshRequest) -> Flight[CachedToken] | None:
+    def _beside(self, request: RefreshRequest) -> Beside | None:
         """The flight that this very request has begun, if it goes on and must not outlive the call."""
         under_way = self._under_way
-        if under_way is None or under_way.request is not request or under_way.flight.done:
+        if under_way is None or under_way.request is not request or under_way.flight.done or not request.one_attempt:
             return None
-        return under_way.flight if request.one_attempt else None
+        # Less what the call has waited for it already.
+        return Beside(under_way.flight, max(0.0, request.at + self.timeout - monotonic()))
 
     def _waits(self) -> bool:
         """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Generator, Generic, Tuple, TypeVar
 
-from aries_auth.errors import AriesAuthError, TokenRequestError
+from aries_auth.errors import AriesAuthError, PythonExiting
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.pool import FlightThread, WorkerPool, interpreter_ending, interruptible
 
@@ -93,9 +93,9 @@ class Flight(Generic[T]):
             self._finish(result, None)
 
     def call_off(self) -> None:
-        """End work that was not started, as the interpreter is ending."""
+        """End work that was not started, as Python is exiting."""
         if self._claim() is not None:
-            self._finish(None, TokenRequestError("The interpreter is ending.", retryable=True))
+            self._finish(None, PythonExiting("Python is exiting; no token request was sent.", retryable=True))
 
     def wait(self, timeout: float) -> bool:
         """Start the work unless it runs, and wait in a thread; returns whether the result is there in time.
@@ -152,9 +152,6 @@ class Flight(Generic[T]):
     def pause_of_one_attempt(self, seconds: float) -> bool:
         """`pause` for work of one attempt: it waits for no second one."""
         return seconds <= 0 and self.pause(0.0)
-
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return _elsewhere, ()  # a prepared request that travels leaves it behind
 
     def _claim(self) -> Callable[[Flight[T]], T] | None:
         with self._lock:
@@ -214,10 +211,6 @@ class Flight(Generic[T]):
         self._when_done(lambda: trio_token.run_sync_soon(arrived.set))
         with trio.move_on_after(timeout):
             await arrived.wait()
-
-
-def _elsewhere() -> None:
-    """What a flight is in another process."""
 
 
 Steps = Generator[Tuple[Flight[Any], float], None, R]

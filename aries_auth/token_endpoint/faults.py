@@ -22,7 +22,14 @@ _TUNNEL_STATUS = re.compile(r"(?:Tunnel connection failed: |\A)([1-5]\d\d)\b")
 
 
 def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
-    """The attempt that ended with an exception of an HTTP library."""
+    """The attempt that ended with an exception of an HTTP library, or of whatever a caller put under it."""
+    try:
+        return _classified(exc, request, client)
+    except Exception:  # noqa: BLE001 - its text or its answer may raise themselves
+        return Attempt(fault=type(exc).__name__)
+
+
+def _classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
     fault = _shown(exc, request, client)
     causes = list(_causes(exc))
     if any(type(cause).__name__ in _NOT_TRUSTED for cause in causes):
@@ -32,18 +39,18 @@ def classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
             retryable=False,
             advice=UNTRUSTED_ADVICE,
         )
-    status = _tunnel_status(causes)
-    if status is not None:
+    refusal = _tunnel_status(causes)
+    if refusal is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
-        retryable = answers.is_later(status) or status < 400
-        advice = answers.PROXY_LOGIN if status in (401, 407) else ""
+        retryable = answers.is_later(refusal) or refusal < 400
+        advice = answers.PROXY_LOGIN if refusal in (401, 407) else ""
         return Attempt(fault=fault, unsent=True, retryable=retryable, advice=advice)
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
         return Attempt(fault=fault, unsent=True, advice=UNREACHED_ADVICE)
-    status = getattr(getattr(exc, "response", None), "status_code", 0)
-    if answers.is_later(status):  # a client with an event hook that raises for status
+    status = getattr(getattr(exc, "response", None), "status_code", None)
+    if isinstance(status, int) and answers.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
     return Attempt(fault=fault, retryable=_is_a(exc, "TimeoutException", "NetworkError", "RemoteProtocolError"))
 

@@ -32,28 +32,16 @@ def is_session(client: object) -> bool:
     return library_of(client, "") in ("requests", "niquests")
 
 
-def library_of(client: object, default: str) -> str:
-    """Which library sends: the one whose client was given, else `default`."""
-    return default if client is None else _class_library(client)
+def library_of(thing: object, default: str) -> str:
+    """Which library a client or a request is of, by its class or one that it inherits from; else `default`."""
+    libraries = map(library_of_class, type(thing).__mro__)
+    return next((name for name in libraries if name is not None), default)
 
 
-def type_library(thing: object) -> str | None:
-    """``requests``, ``niquests``, ``httpx`` or ``httpx2`` for an object that one of them defines."""
-    name = type(thing).__module__.partition(".")[0]
+def library_of_class(kind: type) -> str | None:
+    """``requests``, ``niquests``, ``httpx`` or ``httpx2`` for a class that one of them defines."""
+    name = kind.__module__.partition(".")[0]
     return name if name in _LIBRARIES else None
-
-
-def library_of_request(request: object) -> str:
-    """Which library a request is of; ``httpx`` for a class of the caller's own."""
-    return type_library(request) or "httpx"
-
-
-def _class_library(client: object) -> str:
-    for base in type(client).__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in _LIBRARIES:
-            return name
-    raise ConfigurationError("token_client must be a requests.Session or an httpx.Client.")
 
 
 def check_client(client: object) -> None:

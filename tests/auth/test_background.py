@@ -154,6 +154,23 @@ class TestInLastCall:
         assert auth.wait(0)
         assert len(aries.token_requests) == 1
 
+    def test_it_waits_no_longer_than_the_timeout_before_the_call_and_after_it_together(
+        self, call: Caller, make_auth: MakeAuth, dying: Token, url: str, aries: AriesSandbox
+    ) -> None:
+        aries.fail(hang=True)
+        auth = make_auth(background=False, timeout=1.0)
+        assert seconds(lambda: call(auth, url)) < 1.7
+        assert not auth.wait(0), "the refresh is under way"
+        aries.heal()
+        assert auth.wait(10)
+
+    def test_nor_does_get_token(self, make_auth: MakeAuth, dying: Token, aries: AriesSandbox) -> None:
+        aries.fail(hang=True)
+        auth = make_auth(background=False, timeout=1.0)
+        assert seconds(auth.get_token) < 1.7
+        aries.heal()
+        assert auth.wait(10)
+
     def test_in_a_process_that_ends_in_order_the_call_ends_before_the_refresh(
         self, call: Caller, make_auth: MakeAuth, dying: Token, store: FileTokenStore, url: str, aries: AriesSandbox
     ) -> None:

@@ -32,6 +32,18 @@ def test_a_client_that_is_given_it_calls_with_a_token_and_refreshes_with_httpx2(
     assert "(httpx2/" in (aries.token_requests[0].user_agent or "")
 
 
+def test_a_request_of_a_class_of_the_callers_own_is_still_one_of_httpx2(
+    make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str
+) -> None:
+    class Traced(httpx2.Request):
+        pass
+
+    stored(age=EXPIRED)
+    with httpx2.Client(auth=make_auth()) as client:
+        assert client.send(Traced("GET", url)).status_code == 200
+    assert "(httpx2/" in (aries.token_requests[0].user_agent or "")
+
+
 def test_an_async_client_too(
     make_auth: Callable[..., AriesAuth], stored: Callable[..., Token], aries: AriesSandbox, url: str
 ) -> None:

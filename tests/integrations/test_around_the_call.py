@@ -134,6 +134,46 @@ def test_an_async_hook_that_raises_for_a_401_is_warned_of_once(
     assert "event hook raised for a 401" in record.getMessage()
 
 
+def test_a_call_that_succeeds_as_another_ones_401_is_handled_is_not_warned_of(
+    make_auth: Callable[..., AriesAuth],
+    stored: Callable[..., Token],
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    resend._warn_of_hook_once.cache_clear()
+    stored(age=EXPIRED)
+    refused = httpx.Response(401, request=httpx.Request("GET", "https://another-api.example"))
+
+    async def call() -> int:
+        async with httpx.AsyncClient(auth=make_auth()) as client:
+            try:
+                refused.raise_for_status()
+            except httpx.HTTPStatusError:
+                return (await client.get(url)).status_code
+        return 0
+
+    assert asyncio.run(call()) == 200
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+
+
+def test_a_hook_that_raises_for_the_401_of_another_origin_is_not_warned_of(
+    make_auth: Callable[..., AriesAuth], url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    resend._warn_of_hook_once.cache_clear()
+
+    async def raise_for_status(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    async def call() -> None:
+        auth = make_auth(api_origins=["https://api.example"])
+        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status]}) as client:
+            with pytest.raises(httpx.HTTPStatusError):
+                await client.get(url)
+
+    asyncio.run(call())
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+
+
 def test_other_ends_of_a_call_are_not_warned_of(
     auth: AriesAuth, aries: AriesSandbox, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
