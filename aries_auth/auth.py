@@ -144,7 +144,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         if not isinstance(r, requests.PreparedRequest):
             if niquests.is_prepared_request(r):
                 ready = self._ready or self._prepare()
-                authorized: _Request = niquests.Call(ready.source, ready.origins).authorize(r)
+                authorized: _Request = niquests.Authorizer(ready.source, ready.origins).authorize(r)
                 return authorized
             raise TypeError(
                 f"AriesAuth authorizes requests of requests, niquests, httpx and httpx2, not a {type(r).__module__}."

@@ -488,7 +488,7 @@ def test_any_other_status_is_not(status: int) -> None:
 def test_invalid_grant_an_empty_body_or_json_that_names_no_other_cause_means_that_the_grant_is_gone(
     status: int, body: Any
 ) -> None:
-    assert answers.is_grant_refused(answer(status, body))
+    assert answers.is_grant_dead(answer(status, body))
 
 
 OTHER_CAUSES = [
@@ -513,18 +513,18 @@ def test_json_that_names_another_cause_in_any_case_and_shape_is_no_word_on_the_g
         {"error": "x", "codes": [{"code": cause}]},
         {"error": {"code": "x"}, "codes": [{"code": cause}]},
     ):
-        assert not answers.is_grant_refused(answer(status, body)), body
+        assert not answers.is_grant_dead(answer(status, body)), body
 
 
 @pytest.mark.parametrize("body", [b"<html>401</html>", b"Unauthorized", b"{", b"\xff", b"[" * 200_000])
 def test_a_page_that_is_not_json_is_no_word_of_aries(body: bytes) -> None:
-    assert not answers.is_grant_refused(answer(401, body))
+    assert not answers.is_grant_dead(answer(401, body))
     assert not answers.is_verdict(answer(401, body))
 
 
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 429, 500])
 def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_grant(status: int) -> None:
-    assert not answers.is_grant_refused(answer(status, RFC))
+    assert not answers.is_grant_dead(answer(status, RFC))
 
 
 @pytest.mark.parametrize(
@@ -578,8 +578,8 @@ def test_any_error_body_is_a_refusal_that_can_be_printed_and_shows_no_secret(sta
     for text in (str(refused), refused.error, refused.error_description, refused.request_id):
         assert text is None or (text.isprintable() and SECRET not in text)
     assert refused.status_code == status
-    assert isinstance(answers.is_grant_refused(answer(status, body)), bool)
-    if answers.is_grant_refused(answer(status, body)):
+    assert isinstance(answers.is_grant_dead(answer(status, body)), bool)
+    if answers.is_grant_dead(answer(status, body)):
         assert status in (400, 401)
     if answers.is_verdict(answer(status, body)):
         assert 200 <= status < 300 or 400 <= status < 500

@@ -39,8 +39,8 @@ def _is_of_niquests(kind: type[Any]) -> bool:
     )
 
 
-class Call(NamedTuple):
-    """Whose tokens a call gets, and where they may go."""
+class Authorizer(NamedTuple):
+    """Puts the tokens of one source on requests for some origins, and looks at their answers."""
 
     source: TokenSource
     origins: Origins
@@ -130,17 +130,17 @@ class Call(NamedTuple):
 class _Waiting:
     """A request whose token is put on when its session sends it."""
 
-    def __init__(self, call: Call, request: Any) -> None:
-        self._call = call
+    def __init__(self, authorizer: Authorizer, request: Any) -> None:
+        self._authorizer = authorizer
         self._position = position_of_body(request.body)
         self._done = False
 
     async def attach_async(self, request: Any) -> Any:
         """For an AsyncSession."""
         self._done = True
-        cached, beside = await drive_async(self._call.source.get(time.time(), Sender(_LIBRARY)))
+        cached, beside = await drive_async(self._authorizer.source.get(time.time(), Sender(_LIBRARY)))
         request.headers["Authorization"] = cached.authorization
-        hook = partial(self._call.on_response_async, position=self._position, beside=beside)
+        hook = partial(self._authorizer.on_response_async, position=self._position, beside=beside)
         request.hooks["response"].append(hook)
         return request
 
@@ -148,7 +148,7 @@ class _Waiting:
         """For a Session. Every hop of a redirect comes here, and nothing is added back to a later one."""
         if not self._done:
             self._done = True
-            self._call.attach(request)
+            self._authorizer.attach(request)
         return request
 
 

@@ -87,7 +87,7 @@ class CodeExchange:
 def _refused(outcome: retries.Outcome) -> TokenRequestError:
     error = outcome.error
     assert error is not None  # noqa: S101
-    if outcome.answer is None or not answers.is_grant_refused(outcome.answer):
+    if outcome.answer is None or not answers.is_grant_dead(outcome.answer):
         return error
     return TokenRequestError(
         f"{error} Then start the login again: a code can be used once, within about ten minutes.",

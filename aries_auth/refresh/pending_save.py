@@ -67,8 +67,8 @@ class PendingSave:
         """The store's lock, while a save that failed keeps it."""
         return None if self._unsaved is None else self._unsaved.lease
 
-    def outranks(self, stored: Token | None) -> bool:
-        """Whether the token that is not saved yet is newer than what the store shows.
+    def outlasts(self, stored: Token | None) -> bool:
+        """Compare the token that is not saved yet, if there is one, with what the store shows: whether it is newer.
 
         It is not if somebody logged in or out meanwhile; then it is given up.
         """
@@ -159,7 +159,7 @@ class PendingSave:
                 unsaved.lease.entry.save(unsaved.token)
             else:
                 with self._grant.store.locked(_LOCK_WAIT) as entry:
-                    if not self.outranks(entry.load()):
+                    if not self.outlasts(entry.load()):
                         return
                     entry.save(unsaved.token)
         except Exception as exc:  # noqa: BLE001 - tried again

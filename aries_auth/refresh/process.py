@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -56,15 +57,11 @@ def _is_child(pid: int) -> bool:
 
 def _was_forked() -> bool:
     """Whether this process was forked from a running program, by whoever and before whatever was imported."""
-    if sys.platform != "linux":
-        return any(name in sys.modules for name in _RUNNERS_OF_CHILDREN)
-    try:
-        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - once per process
+    if sys.platform == "linux":
+        with suppress(OSError, ValueError, IndexError), open("/proc/self/stat", "rb") as file:  # noqa: PTH123
             # pid (name) state ppid pgrp session tty tpgid flags …: the name may have brackets and spaces.
-            flags = int(file.read().rpartition(b")")[2].split()[6])
-    except (OSError, ValueError, IndexError):
-        return any(name in sys.modules for name in _RUNNERS_OF_CHILDREN)
-    return bool(flags & _FORKED_AND_NO_EXEC)
+            return bool(int(file.read().rpartition(b")")[2].split()[6]) & _FORKED_AND_NO_EXEC)
+    return any(name in sys.modules for name in _RUNNERS_OF_CHILDREN)
 
 
 def _is_frozen_between_requests() -> bool:

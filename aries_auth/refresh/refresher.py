@@ -128,14 +128,8 @@ class Refresher:
             AriesAuthError: there is neither.
         """
         memory = self._memory
-        decision = decide(
-            request,
-            memory.token,
-            stored,
-            unsaved=self._pending.outranks(stored),
-            restraints=memory.restraints,
-            at=monotonic(),
-        )
+        unsaved = self._pending.outlasts(stored)
+        decision = decide(request, memory.token, stored, unsaved=unsaved, restraints=memory.restraints, at=monotonic())
         if decision.from_store and decision.token is not None:
             self._adopt(decision.token, request.now)
         if decision.step is Step.SERVE and memory.cached is not None:
@@ -143,7 +137,7 @@ class Refresher:
         if decision.step is Step.SEND and decision.token is not None:
             check_origin_of_grant(decision.token, self._grant.token_url, self._grant.name)
             return decision.token
-        raise self._refusal(decision.step)
+        raise self._error_of(decision.step)
 
     def _adopt(self, token: Token, now: float) -> None:
         first = self._memory.cached is None
@@ -159,7 +153,7 @@ class Refresher:
             self._events.look_at(token, now)
         return cached
 
-    def _refusal(self, step: Step) -> AriesAuthError:
+    def _error_of(self, step: Step) -> AriesAuthError:
         remembered = self._memory.restraints.failure
         if step is Step.REMEMBERED and remembered is not None:
             return copy.copy(remembered)
@@ -182,15 +176,15 @@ class Refresher:
         self._own_client()
         reply = send_refresh_token(request, flight, self._grant, spent, credentials)
         if reply.token is None:
-            return self._refused(request, lease.entry, spent, reply)
+            return self._without_token(request, lease.entry, spent, reply)
         self._pending.save(reply.token, spent, lease)
         self._memory.restraints = self._memory.restraints.after_refresh(spent, reply.token)
         cached = self._install(reply.token, request.wall_time(monotonic()))
         return Result(cached if reply.error is None else None, reply.error, reply.sent_at)
 
-    def _refused(self, request: RefreshRequest, entry: StoreEntry, spent: Token, reply: Reply) -> Result:
+    def _without_token(self, request: RefreshRequest, entry: StoreEntry, spent: Token, reply: Reply) -> Result:
         error, restraints = reply.error, self._memory.restraints
-        if not reply.is_refused:
+        if not reply.is_dead:
             if reply.remember and isinstance(error, TokenRequestError):
                 self._memory.restraints = restraints._replace(failure=error, failure_until=monotonic() + reply.remember)
             return Result(None, error, reply.sent_at)
@@ -201,8 +195,8 @@ class Refresher:
             if isinstance(found, CachedToken) and found.token != spent:
                 return Result(found)
         named = f" ({error.error})" if isinstance(error, TokenRequestError) and error.error else ""
-        refused = self._login_required(f"Aries refused the refresh token in {self._grant.name}{named}")
-        return Result(None, refused, reply.sent_at)
+        what = f"Aries refused the refresh token in {self._grant.name}{named}"
+        return Result(None, self._login_required(what), reply.sent_at)
 
     def _own_client(self) -> None:
         if self._client_owner != os.getpid():

@@ -21,14 +21,14 @@ class Reply(NamedTuple):
         token: the new token, to be saved whatever `error` says; None: there is none.
         error: why there is none, or why it can't be used.
         sent_at: when the request was sent, on the clock of waits.
-        is_refused: whether the endpoint has refused the grant.
+        is_dead: whether the endpoint has refused the grant.
         remember: seconds for which the same failure is sure to come again.
     """
 
     token: Token | None
     error: AriesAuthError | None
     sent_at: float
-    is_refused: bool = False
+    is_dead: bool = False
     remember: float = 0.0
 
 
@@ -46,8 +46,8 @@ def send_refresh_token(
     )
     answer = outcome.answer
     if outcome.error is not None or answer is None:
-        is_refused = answer is not None and answers.is_grant_refused(answer)
-        return Reply(None, outcome.error, sent_at, is_refused, outcome.remember)
+        is_dead = answer is not None and answers.is_grant_dead(answer)
+        return Reply(None, outcome.error, sent_at, is_dead, outcome.remember)
     try:
         token = Token.from_response(
             answers.parse_answer(answer, token_request),

@@ -179,10 +179,8 @@ class TokenSource:
             yield flight, left
 
     def _unfinished(self) -> Flight[Any] | None:
-        under_way = self._under_way
-        if under_way is not None and not under_way.flight.done:
-            return under_way.flight
-        return self._pending.start()
+        running = self._running()
+        return self._pending.start() if running is None else running.flight
 
     def _first_look(self, now: float, at: float, sender: Sender) -> Steps[CachedToken]:
         """Steps to the token in memory, else to the one in the store, refreshed if it has expired.
@@ -236,10 +234,11 @@ class TokenSource:
         if request.reason is not Reason.FIRST:  # most looks find a living token, and take no lock
             load_locking()  # not under our own: an import can switch to another greenlet
         with self._lock:
-            under_way = self._under_way
-            if under_way is None or under_way.flight.done:
-                under_way = self._begin(request)
-            return under_way
+            return self._running() or self._begin(request)
+
+    def _running(self) -> _UnderWay | None:
+        under_way = self._under_way
+        return None if under_way is None or under_way.flight.done else under_way
 
     def _begin(self, request: RefreshRequest) -> _UnderWay:
         self._under_way = begun = _UnderWay(Flight(partial(self._refresher.work, request)), request)
@@ -250,24 +249,24 @@ class TokenSource:
         request = RefreshRequest(Reason.AHEAD, now, cached.token, sender, monotonic(), self._waits())
         load_locking()  # as above
         with self._lock:
-            under_way = self._under_way
-            if under_way is None or under_way.flight.done:
+            running = self._running()
+            if running is None:
                 restraints = self._memory.restraints
                 if request.at < max(restraints.no_ahead_until, restraints.no_calls_until):
                     return None
                 no_ahead_until = request.at + policy.look_again(cached, now)
                 self._memory.restraints = restraints._replace(no_ahead_until=no_ahead_until)
-                under_way = self._begin(request)  # only now: `wait` starts what is under way, which replaces them, too
-        under_way.flight.start_in_background()
+                running = self._begin(request)  # only now: `wait` starts what is under way, which replaces them, too
+        running.flight.start_in_background()
         return self._beside(request)
 
     def _beside(self, request: RefreshRequest) -> Beside | None:
         """The flight that this very request has begun, if it goes on and must not outlive the call."""
-        under_way = self._under_way
-        if under_way is None or under_way.request is not request or under_way.flight.done or not request.one_attempt:
+        running = self._running()
+        if running is None or running.request is not request or not request.one_attempt:
             return None
         # Less what the call has waited for it already.
-        return Beside(under_way.flight, max(0.0, request.at + self.timeout - monotonic()))
+        return Beside(running.flight, max(0.0, request.at + self.timeout - monotonic()))
 
     def _waits(self) -> bool:
         """Whether a refresh must not outlive the call that started it, if that goes out with a token that lives."""

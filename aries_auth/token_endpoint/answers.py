@@ -61,7 +61,7 @@ def is_later(status: int) -> bool:
     return status >= 500 or status in _LATER
 
 
-def is_grant_refused(answer: Answer) -> bool:
+def is_grant_dead(answer: Answer) -> bool:
     """Whether a refused refresh means that the grant is gone, rather than that something else was wrong.
 
     400 or 401 with ``invalid_grant``, with no body, or with JSON that names no other cause. A page that is not JSON

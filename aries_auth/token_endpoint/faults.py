@@ -39,11 +39,11 @@ def _classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
             retryable=False,
             advice=UNTRUSTED_ADVICE,
         )
-    refusal = _tunnel_status(causes)
-    if refusal is not None:
+    proxy_status = _tunnel_status(causes)
+    if proxy_status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
-        retryable = answers.is_later(refusal) or refusal < 400
-        advice = answers.PROXY_LOGIN if refusal in (401, 407) else ""
+        retryable = answers.is_later(proxy_status) or proxy_status < 400
+        advice = answers.PROXY_LOGIN if proxy_status in (401, 407) else ""
         return Attempt(fault=fault, unsent=True, retryable=retryable, advice=advice)
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)

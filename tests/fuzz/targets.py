@@ -53,7 +53,7 @@ def refusal(data: bytes) -> None:
     assert str(error).isprintable()
     for text in (str(error), error.error, error.error_description, error.request_id):
         assert text is None or not any(secret in text for secret in SECRETS)
-    answers.is_grant_refused(refused)
+    answers.is_grant_dead(refused)
     answers.is_verdict(refused)
 
 
