@@ -290,7 +290,7 @@ def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
     """Steps to the token to hand out: the newest, or the one after a refused one."""
     if refused is None:
         return Secret((yield from source.get_settled(time.time(), HTTPX)).token.access_token)
-    newer = yield from resend.renewed(source, refused, HTTPX)
+    newer = yield from resend.token_after_401(source, refused, HTTPX)
     return refused if newer is None else Secret(newer.token.access_token)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aries_auth import AuthorizationError, TokenRequestError
 from aries_auth.token import Secret, Token, is_bearer
-from aries_auth.token_endpoint import answers, protocol
+from aries_auth.token_endpoint import protocol, verdict
 from aries_auth.token_endpoint.addresses import AUTHORIZE_URL
 from aries_auth.token_endpoint.protocol import Answer, Credentials
 from tests.leaks import assert_no_secret
@@ -319,13 +319,13 @@ def test_any_text_as_a_callback_is_refused_with_an_authorization_error(text: str
 
 def test_a_number_that_python_refuses_to_read_does_not_cost_the_token() -> None:
     body = b'{"access_token": "t", "expires_in": ' + b"9" * 5000 + b', "refresh_token_expires_in": 60}'
-    token = Token.from_response(answers.parse_answer(answer(200, body), REQUEST), now=1000.0)
+    token = Token.from_response(verdict.parse_answer(answer(200, body), REQUEST), now=1000.0)
     assert (token.access_token, token.expires_at, token.refresh_token_expires_at) == ("t", None, 1060.0)
 
 
 def test_a_json_object_is_an_answer() -> None:
-    assert answers.parse_answer(answer(200, {"access_token": ACCESS}), REQUEST) == {"access_token": ACCESS}
-    assert answers.parse_answer(answer(200, b'\xef\xbb\xbf{"a": NaN}'), REQUEST)["a"] != 0
+    assert verdict.parse_answer(answer(200, {"access_token": ACCESS}), REQUEST) == {"access_token": ACCESS}
+    assert verdict.parse_answer(answer(200, b'\xef\xbb\xbf{"a": NaN}'), REQUEST)["a"] != 0
 
 
 BAD_BODIES = [
@@ -346,7 +346,7 @@ BAD_BODIES = [
 @pytest.mark.parametrize("body", BAD_BODIES)
 def test_an_answer_that_is_no_json_object_is_a_token_request_error_that_shows_nothing(body: bytes) -> None:
     with pytest.raises(TokenRequestError, match="not with a JSON object") as caught:
-        answers.parse_answer(answer(200, body), REQUEST)
+        verdict.parse_answer(answer(200, body), REQUEST)
     assert (caught.value.status_code, caught.value.retryable) == (200, False)
     assert_no_secret(caught.value, ACCESS, SECRET, REFRESH)
 
@@ -387,7 +387,7 @@ RFC = {"error": "invalid_grant", "error_description": "The token was used."}
 def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_codes_else_the_text(
     body: Any, error: str | None, description: str | None, request_id: str | None
 ) -> None:
-    refused = answers.refusal(answer(400, body), REQUEST)
+    refused = verdict.refusal(answer(400, body), REQUEST)
     assert (refused.error, refused.error_description, refused.request_id) == (error, description, request_id)
     assert refused.status_code == 400
     assert "answered 400" in str(refused)
@@ -403,7 +403,7 @@ def test_error_is_rfc_6749s_or_a_nested_errors_code_else_type_or_the_first_of_co
     ],
 )
 def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail: str) -> None:
-    assert str(answers.refusal(answer(400, body), REQUEST)).startswith(f"{URL} answered 400{detail}. Check client id")
+    assert str(verdict.refusal(answer(400, body), REQUEST)).startswith(f"{URL} answered 400{detail}. Check client id")
 
 
 @pytest.mark.parametrize(
@@ -419,18 +419,18 @@ def test_the_text_of_a_refusal_has_what_aries_said_and_no_more(body: Any, detail
     ],
 )
 def test_the_text_of_a_refusal_says_what_to_do(status: int, advice: str) -> None:
-    assert f". {advice}" in str(answers.refusal(answer(status), REQUEST))
+    assert f". {advice}" in str(verdict.refusal(answer(status), REQUEST))
 
 
 def test_a_rate_limit_that_comes_as_a_400_is_for_later() -> None:
-    refused = answers.refusal(answer(400, {"error": {"code": "RATE_LIMIT", "message": "Slow down"}}), REQUEST)
+    refused = verdict.refusal(answer(400, {"error": {"code": "RATE_LIMIT", "message": "Slow down"}}), REQUEST)
     assert str(refused).endswith("Try again later.")
 
 
 def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:
     headers = {"x-request-id": "from-header"}
-    assert answers.refusal(answer(500, RFC, headers), REQUEST).request_id == "from-header"
-    assert answers.refusal(answer(500, NESTED, headers), REQUEST).request_id == "req-9"
+    assert verdict.refusal(answer(500, RFC, headers), REQUEST).request_id == "from-header"
+    assert verdict.refusal(answer(500, NESTED, headers), REQUEST).request_id == "req-9"
 
 
 @pytest.mark.parametrize(
@@ -443,28 +443,28 @@ def test_the_request_id_is_the_headers_where_the_body_has_none() -> None:
     ],
 )
 def test_a_server_that_echoes_a_secret_or_a_token_is_masked_before_the_text_is_kept(body: Any) -> None:
-    refused = answers.refusal(answer(400, body, {"x-request-id": SECRET}), REQUEST)
+    refused = verdict.refusal(answer(400, body, {"x-request-id": SECRET}), REQUEST)
     assert_no_secret(refused, SECRET, REFRESH)
     assert "[hidden]" in str(refused)
 
 
 def test_control_characters_of_an_error_text_are_escaped() -> None:
     body = {"error": "\x1b[2J", "error_description": "a\r\nb\u202e", "request_id": "\x00"}
-    refused = answers.refusal(answer(400, body), REQUEST)
+    refused = verdict.refusal(answer(400, body), REQUEST)
     assert str(refused).isprintable()
     assert "".join([refused.error or "", refused.error_description or "", refused.request_id or ""]).isprintable()
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_a_status_that_says_later_is_retryable(status: int) -> None:
-    assert answers.is_later(status)
-    assert answers.refusal(answer(status), REQUEST).retryable
+    assert verdict.is_later(status)
+    assert verdict.refusal(answer(status), REQUEST).retryable
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 409, 410, 422, 451])
 def test_any_other_status_is_not(status: int) -> None:
-    assert not answers.is_later(status)
-    assert not answers.refusal(answer(status), REQUEST).retryable
+    assert not verdict.is_later(status)
+    assert not verdict.refusal(answer(status), REQUEST).retryable
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -488,7 +488,7 @@ def test_any_other_status_is_not(status: int) -> None:
 def test_invalid_grant_an_empty_body_or_json_that_names_no_other_cause_means_that_the_grant_is_gone(
     status: int, body: Any
 ) -> None:
-    assert answers.is_grant_dead(answer(status, body))
+    assert verdict.is_grant_dead(answer(status, body))
 
 
 OTHER_CAUSES = [
@@ -513,22 +513,22 @@ def test_json_that_names_another_cause_in_any_case_and_shape_is_no_word_on_the_g
         {"error": "x", "codes": [{"code": cause}]},
         {"error": {"code": "x"}, "codes": [{"code": cause}]},
     ):
-        assert not answers.is_grant_dead(answer(status, body)), body
+        assert not verdict.is_grant_dead(answer(status, body)), body
 
 
 @pytest.mark.parametrize("body", [b"<html>401</html>", b"Unauthorized", b"{", b"\xff", b"[" * 200_000])
 def test_a_page_that_is_not_json_is_no_word_of_aries(body: bytes) -> None:
-    assert not answers.is_grant_dead(answer(401, body))
-    assert not answers.is_verdict(answer(401, body))
+    assert not verdict.is_grant_dead(answer(401, body))
+    assert not verdict.is_final(answer(401, body))
 
 
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 429, 500])
 def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_grant(status: int) -> None:
-    assert not answers.is_grant_dead(answer(status, RFC))
+    assert not verdict.is_grant_dead(answer(status, RFC))
 
 
 @pytest.mark.parametrize(
-    "status, verdict",
+    "status, final",
     [
         (400, True),
         (401, True),
@@ -542,13 +542,13 @@ def test_invalid_grant_with_another_status_than_400_or_401_is_no_word_on_the_gra
         (500, False),
     ],
 )
-def test_a_refusal_in_json_that_is_not_later_is_sure_to_come_again(status: int, verdict: bool) -> None:
-    assert answers.is_verdict(answer(status, FLAT)) is verdict
+def test_a_refusal_in_json_that_is_not_later_is_sure_to_come_again(status: int, final: bool) -> None:
+    assert verdict.is_final(answer(status, FLAT)) is final
 
 
 @pytest.mark.parametrize("status, advice", [(503, "later"), (307, "not followed"), (401, "Client Center")])
 def test_the_message_says_what_to_do(status: int, advice: str) -> None:
-    assert advice in str(answers.refusal(answer(status), REQUEST))
+    assert advice in str(verdict.refusal(answer(status), REQUEST))
 
 
 json_values = st.recursive(
@@ -574,21 +574,21 @@ json_values = st.recursive(
 @example(400, b'{"error": {"code": "\\ud800"}}')
 @example(401, b"1" * 5000)
 def test_any_error_body_is_a_refusal_that_can_be_printed_and_shows_no_secret(status: int, body: bytes) -> None:
-    refused = answers.refusal(answer(status, body), REQUEST)
+    refused = verdict.refusal(answer(status, body), REQUEST)
     for text in (str(refused), refused.error, refused.error_description, refused.request_id):
         assert text is None or (text.isprintable() and SECRET not in text)
     assert refused.status_code == status
-    assert isinstance(answers.is_grant_dead(answer(status, body)), bool)
-    if answers.is_grant_dead(answer(status, body)):
+    assert isinstance(verdict.is_grant_dead(answer(status, body)), bool)
+    if verdict.is_grant_dead(answer(status, body)):
         assert status in (400, 401)
-    if answers.is_verdict(answer(status, body)):
+    if verdict.is_final(answer(status, body)):
         assert 200 <= status < 300 or 400 <= status < 500
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda body: json.dumps(body).encode()))
 def test_any_answer_is_a_json_object_or_a_token_request_error(body: bytes) -> None:
     try:
-        document = answers.parse_answer(answer(200, body), REQUEST)
+        document = verdict.parse_answer(answer(200, body), REQUEST)
     except TokenRequestError:
         return
     assert isinstance(document, dict)
@@ -596,13 +596,13 @@ def test_any_answer_is_a_json_object_or_a_token_request_error(body: bytes) -> No
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_page_is_said_to_be_one_and_not_blamed_on_the_credentials(status: int) -> None:
-    said = str(answers.refusal(answer(status, b"<html>Blocked</html>"), REQUEST))
+    said = str(verdict.refusal(answer(status, b"<html>Blocked</html>"), REQUEST))
     assert "a firewall, a proxy or a login page" in said
     assert "client id" not in said
 
 
 def test_a_proxy_that_asks_for_a_login_is_named() -> None:
-    assert "user name and a password" in str(answers.refusal(answer(407, b"<html>"), REQUEST))
+    assert "user name and a password" in str(verdict.refusal(answer(407, b"<html>"), REQUEST))
 
 
 @pytest.mark.parametrize(
@@ -620,8 +620,8 @@ def test_a_proxy_that_asks_for_a_login_is_named() -> None:
     ],
 )
 def test_a_200_that_names_an_error_is_no_success(body: Any, succeeds: bool) -> None:
-    assert answers.is_success(answer(200, body)) is succeeds
-    assert not answers.is_success(answer(400, body))
+    assert verdict.is_success(answer(200, body)) is succeeds
+    assert not verdict.is_success(answer(400, body))
 
 
 @pytest.mark.parametrize(
@@ -640,21 +640,21 @@ def test_a_200_that_names_an_error_is_no_success(body: Any, succeeds: bool) -> N
     ],
 )
 def test_what_is_sure_to_come_again(status: int, body: Any, sure: bool) -> None:
-    assert answers.is_verdict(answer(status, body)) is sure
+    assert verdict.is_final(answer(status, body)) is sure
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
 def test_a_bearer_token_can_be_sent_whatever_its_case(kind: str) -> None:
     token = Token("a", token_type=kind)
     assert is_bearer(token)
-    assert answers.unusable_type(token, URL) is None
+    assert verdict.unusable_type(token, URL) is None
 
 
 @pytest.mark.parametrize("kind", ["mac", "DPoP", "Bearer x", "\x1b[2J"])
 def test_a_token_of_another_type_is_an_error_that_names_it(kind: str) -> None:
     token = Token("secret-access-token", "secret-refresh-token", token_type=kind)
     assert not is_bearer(token)
-    error = answers.unusable_type(token, URL)
+    error = verdict.unusable_type(token, URL)
     assert error is not None
     assert not error.retryable
     assert kind.replace("\x1b", "\\x1b") in str(error)

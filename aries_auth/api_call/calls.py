@@ -53,7 +53,7 @@ class Calls:
         return resend.resend_with_requests(self.source, self.origins, response, position, options)
 
     def sync_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """The auth flow of a client of httpx or httpx2: send, look, renew, send."""
+        """The auth flow of a client of httpx or httpx2: send, look, refresh, send."""
         url = request.url
         if (url.scheme, url.raw_host, url.port) not in self.keys and not self.origins.admit_httpx(url):
             yield request

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aries_auth.api_call.body import WHOLE, BodyPosition, position_of_body
 from aries_auth.api_call.origins import Origins
-from aries_auth.api_call.resend import bearer, renewed
+from aries_auth.api_call.resend import bearer, token_after_401
 from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.source import Beside, TokenSource
 from aries_auth.singleflight.flight import drive, drive_async
@@ -85,7 +85,7 @@ class Authorizer(NamedTuple):
         if sent is None or inspect.iscoroutinefunction(getattr(response.connection, "send", None)):
             return response  # the latter: prepared by hand, and sent by an AsyncSession, which we could only block
         try:
-            cached = drive(renewed(self.source, sent, _sender(response, options)))
+            cached = drive(token_after_401(self.source, sent, _sender(response, options)))
         except BaseException:
             response.close()
             raise
@@ -107,7 +107,7 @@ class Authorizer(NamedTuple):
         if sent is None:
             return response
         try:
-            cached = await drive_async(renewed(self.source, sent, _sender(response, options)))
+            cached = await drive_async(token_after_401(self.source, sent, _sender(response, options)))
         except BaseException:
             await response.close()
             raise

@@ -43,7 +43,7 @@ def resend_with_requests(
     if sent is None or not origins.cover(request.url or ""):
         return response
     try:
-        cached = drive(renewed(source, sent, Sender.of_call("requests", request.url or "", options)))
+        cached = drive(token_after_401(source, sent, Sender.of_call("requests", request.url or "", options)))
     except BaseException:
         response.close()
         raise
@@ -80,7 +80,7 @@ def request_to_resend(
     sent = bearer(refused.headers.get("Authorization"))
     if sent is None or not origins.cover_httpx(refused.url):
         return None
-    cached = yield from renewed(source, sent, Sender(library_of(refused, "httpx")))
+    cached = yield from token_after_401(source, sent, Sender(library_of(refused, "httpx")))
     if cached is None:
         return None
     kept = position if refused.stream is request.stream else position_of_stream(refused.stream)
@@ -108,14 +108,14 @@ def _warn_of_hook_once() -> None:
     )
 
 
-def renewed(source: TokenSource, sent: Secret, sender: Sender) -> Steps[CachedToken | None]:
+def token_after_401(source: TokenSource, sent: Secret, sender: Sender) -> Steps[CachedToken | None]:
     """Steps to the token after one that was answered 401; None if there is nothing newer.
 
     Raises:
         LoginRequired, ConfigurationError: a person has to do something.
     """
     try:
-        cached = yield from source.renew(sent, time.time(), sender)
+        cached = yield from source.after_401(sent, time.time(), sender)
     except (LoginRequired, ConfigurationError):
         raise
     except Exception as exc:  # noqa: BLE001 - whatever a store of the caller's raises

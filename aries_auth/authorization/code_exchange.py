@@ -12,7 +12,7 @@ from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import answers, pkce, protocol, retries
+from aries_auth.token_endpoint import pkce, protocol, retries, verdict
 from aries_auth.token_endpoint.sender import HTTPX
 
 _SAVE_ATTEMPTS = 3
@@ -50,7 +50,7 @@ class CodeExchange:
             AriesAuthError: it can't be done. If the store is at fault, the code was not sent.
         """
         token = self._exchange(self.client.credentials(None, self.store), flight)
-        fault = answers.unusable_type(token, self.token_url)
+        fault = verdict.unusable_type(token, self.token_url)
         if fault is not None:
             raise fault
         return token
@@ -76,7 +76,7 @@ class CodeExchange:
         if outcome.error is not None or outcome.answer is None:
             raise _refused(outcome)
         return Token.from_response(
-            answers.parse_answer(outcome.answer, request),
+            verdict.parse_answer(outcome.answer, request),
             now=self.now + (begun - self.at) + outcome.sent_after,
             client_id=credentials.client_id,
             redirect_uri=credentials.redirect_uri,
@@ -87,7 +87,7 @@ class CodeExchange:
 def _refused(outcome: retries.Outcome) -> TokenRequestError:
     error = outcome.error
     assert error is not None  # noqa: S101
-    if outcome.answer is None or not answers.is_grant_dead(outcome.answer):
+    if outcome.answer is None or not verdict.is_grant_dead(outcome.answer):
         return error
     return TokenRequestError(
         f"{error} Then start the login again: a code can be used once, within about ten minutes.",

@@ -75,7 +75,7 @@ class AriesMiddleware:
             return response
         sent = Secret(cached.token.access_token)
         try:
-            newer = await drive_async(resend.renewed(ready.source, sent, HTTPX))
+            newer = await drive_async(resend.token_after_401(ready.source, sent, HTTPX))
         except BaseException:
             response.close()
             raise

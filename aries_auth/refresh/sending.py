@@ -10,7 +10,7 @@ from aries_auth.refresh.request import RefreshRequest
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.token import Secret, Token
-from aries_auth.token_endpoint import answers, protocol, retries
+from aries_auth.token_endpoint import protocol, retries, verdict
 from aries_auth.token_endpoint.protocol import Credentials
 
 
@@ -46,11 +46,11 @@ def send_refresh_token(
     )
     answer = outcome.answer
     if outcome.error is not None or answer is None:
-        is_dead = answer is not None and answers.is_grant_dead(answer)
+        is_dead = answer is not None and verdict.is_grant_dead(answer)
         return Reply(None, outcome.error, sent_at, is_dead, outcome.remember)
     try:
         token = Token.from_response(
-            answers.parse_answer(answer, token_request),
+            verdict.parse_answer(answer, token_request),
             now=request.wall_time(sent_at + outcome.sent_after),
             previous=spent,
             client_id=credentials.client_id,
@@ -59,4 +59,4 @@ def send_refresh_token(
         )
     except TokenRequestError as exc:
         return Reply(None, exc, sent_at)
-    return Reply(token, answers.unusable_type(token, grant.token_url), sent_at)
+    return Reply(token, verdict.unusable_type(token, grant.token_url), sent_at)

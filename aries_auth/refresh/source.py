@@ -136,7 +136,7 @@ class TokenSource:
         newest = self._memory.cached
         return newest if newest is not None and newest.is_alive(now) else cached
 
-    def renew(self, refused: Secret, now: float, sender: Sender) -> Steps[CachedToken]:
+    def after_401(self, refused: Secret, now: float, sender: Sender) -> Steps[CachedToken]:
         """Steps to the token to resend a call with that was answered 401; the one refused means: hand it back.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator, Mapping, NamedTuple
 
 from aries_auth.errors import printable
-from aries_auth.token_endpoint import answers
+from aries_auth.token_endpoint import verdict
 from aries_auth.token_endpoint.protocol import Answer
 
 LARGEST_ANSWER = 1024 * 1024
@@ -34,7 +34,7 @@ def read_answer(status: int, headers: Mapping[str, str], chunks: Iterator[bytes]
         if len(body) > LARGEST_ANSWER:
             fault = f"the answer is larger than {LARGEST_ANSWER} bytes"
             break
-    if fault and not answers.is_later(status):
+    if fault and not verdict.is_later(status):
         return Attempt(fault=fault, retryable=False)
     # "Later" is said by the status; what page a gateway puts under it is no matter.
     return Attempt(Answer(status, known, b"" if fault else bytes(body)))

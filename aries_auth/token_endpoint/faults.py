@@ -11,7 +11,7 @@ from urllib.request import getproxies
 from urllib3.exceptions import NewConnectionError
 
 from aries_auth.errors import printable
-from aries_auth.token_endpoint import answers
+from aries_auth.token_endpoint import verdict
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.network import UNREACHED_ADVICE, UNTRUSTED_ADVICE
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
@@ -42,15 +42,15 @@ def _classified(exc: Exception, request: TokenRequest, client: Any) -> Attempt:
     proxy_status = _tunnel_status(causes)
     if proxy_status is not None:
         # A 4xx of a proxy comes again, and each try would show it the password once more.
-        retryable = answers.is_later(proxy_status) or proxy_status < 400
-        advice = answers.PROXY_LOGIN if proxy_status in (401, 407) else ""
+        retryable = verdict.is_later(proxy_status) or proxy_status < 400
+        advice = verdict.PROXY_LOGIN if proxy_status in (401, 407) else ""
         return Attempt(fault=fault, unsent=True, retryable=retryable, advice=advice)
     if _is_a(exc, "RequestException"):
         return _of_requests(exc, causes, fault)
     if type(exc).__name__ in (*_NEVER_MADE, "ProxyError"):
         return Attempt(fault=fault, unsent=True, advice=UNREACHED_ADVICE)
     status = getattr(getattr(exc, "response", None), "status_code", None)
-    if isinstance(status, int) and answers.is_later(status):  # a client with an event hook that raises for status
+    if isinstance(status, int) and verdict.is_later(status):  # a client with an event hook that raises for status
         return Attempt(Answer(status, {}, b""))
     return Attempt(fault=fault, retryable=_is_a(exc, "TimeoutException", "NetworkError", "RemoteProtocolError"))
 

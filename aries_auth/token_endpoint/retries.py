@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, NamedTuple
 
 from aries_auth.errors import PythonExiting, TokenRequestError, printable
-from aries_auth.token_endpoint import answers, backoff
+from aries_auth.token_endpoint import backoff, verdict
 from aries_auth.token_endpoint.answer import Attempt
 from aries_auth.token_endpoint.attempt import send_once
 from aries_auth.token_endpoint.protocol import Answer, TokenRequest
@@ -64,7 +64,7 @@ def send(
         sent_after = monotonic() - start
         attempt = send_once(request, client, sender, deadline - monotonic())
         answer = attempt.answer
-        if answer is not None and not answers.is_later(answer.status_code):
+        if answer is not None and not verdict.is_later(answer.status_code):
             return _concluded(answer, request, sent_after)
         if answer is None and not attempt.unsent:
             return Outcome(_no_answer(request, attempt), sent_after=sent_after)
@@ -78,17 +78,17 @@ def send(
 
 
 def _concluded(answer: Answer, request: TokenRequest, sent_after: float) -> Outcome:
-    if answers.is_success(answer):
+    if verdict.is_success(answer):
         return Outcome(None, answer, sent_after)
-    remember = backoff.VERDICT_REMEMBERED if answers.is_verdict(answer) else 0.0
-    return Outcome(answers.refusal(answer, request), answer, sent_after, remember)
+    remember = backoff.FINAL_REMEMBERED if verdict.is_final(answer) else 0.0
+    return Outcome(verdict.refusal(answer, request), answer, sent_after, remember)
 
 
 def _given_up(request: TokenRequest, attempt: Attempt, sent_after: float, wait: float | None) -> Outcome:
     if attempt.answer is None:
         return Outcome(_no_answer(request, attempt), sent_after=sent_after)
     remember = 0.0 if wait is None else min(wait, backoff.LONGEST_REMEMBERED)
-    return Outcome(answers.refusal(attempt.answer, request), attempt.answer, sent_after, remember)
+    return Outcome(verdict.refusal(attempt.answer, request), attempt.answer, sent_after, remember)
 
 
 def _no_answer(request: TokenRequest, attempt: Attempt) -> TokenRequestError:

@@ -35,14 +35,14 @@ def auth(make_auth: MakeAuth, stored: Stored, aries: AriesSandbox) -> AriesAuth:
 def refresh_before_each_401_is_looked_at(auth: AriesAuth, condition: Callable[[], bool] = lambda: True) -> None:
     """Let the token change between a request and its 401, so that every 401 finds another one to resend with."""
     source = source_of(auth)
-    renew = source.renew
+    renew = source.after_401
 
     def renew_later(*arguments: Any) -> Any:
         if condition():
             Background(auth.refresh).outcome()
         return (yield from renew(*arguments))
 
-    source.renew = renew_later  # type: ignore[method-assign]
+    source.after_401 = renew_later  # type: ignore[method-assign]
 
 
 def test_a_refused_token_is_refreshed_and_the_call_resent(

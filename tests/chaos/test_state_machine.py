@@ -177,7 +177,7 @@ class History(RuleBasedStateMachine):
         """The 401 path of a call."""
         before = len(self.server.requests)
         try:
-            newest = drive(source.renew(Secret(token.access_token), self.now, HTTPX)).token
+            newest = drive(source.after_401(Secret(token.access_token), self.now, HTTPX)).token
         except (LoginRequired, TokenRequestError):
             self.quiet()
             return

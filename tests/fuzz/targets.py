@@ -12,7 +12,7 @@ from aries_auth import AriesAuthError, Token, settings
 from aries_auth.refresh import policy
 from aries_auth.store.document import decode
 from aries_auth.token import Secret
-from aries_auth.token_endpoint import answers, backoff, protocol
+from aries_auth.token_endpoint import backoff, protocol, verdict
 from aries_auth.token_endpoint.protocol import Answer, Credentials
 
 NOW = 1_700_000_000.0
@@ -39,7 +39,7 @@ def _can_be_shown(error: AriesAuthError) -> None:
 
 def answer(data: bytes) -> None:
     """The body of a successful token answer."""
-    document = answers.parse_answer(Answer(200, {}, data), REQUEST)
+    document = verdict.parse_answer(Answer(200, {}, data), REQUEST)
     token = Token.from_response(document, now=NOW, previous=PREVIOUS, client_id="client")
     assert token.refresh_token
     _is_safe(token)
@@ -49,12 +49,12 @@ def refusal(data: bytes) -> None:
     """The status and body of a refused one."""
     statuses = (300, 302, 400, 401, 403, 404, 408, 425, 429, 500, 503)
     refused = Answer(statuses[data[0] % len(statuses)] if data else 400, {}, data[1:])
-    error = answers.refusal(refused, REQUEST)
+    error = verdict.refusal(refused, REQUEST)
     assert str(error).isprintable()
     for text in (str(error), error.error, error.error_description, error.request_id):
         assert text is None or not any(secret in text for secret in SECRETS)
-    answers.is_grant_dead(refused)
-    answers.is_verdict(refused)
+    verdict.is_grant_dead(refused)
+    verdict.is_final(refused)
 
 
 def callback(data: bytes) -> None:

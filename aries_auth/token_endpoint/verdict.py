@@ -84,7 +84,7 @@ def is_success(answer: Answer) -> bool:
     return not document.get("error") or bool(_text(document.get("access_token")))
 
 
-def is_verdict(answer: Answer) -> bool:
+def is_final(answer: Answer) -> bool:
     """Whether a refusal is sure to come again at once.
 
     That is an error in JSON with a 2xx or with a 4xx that is not "later", and what a firewall or a proxy forbids.
