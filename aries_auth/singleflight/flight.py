@@ -261,9 +261,5 @@ def _in_asyncio_task() -> bool:
 _pool = WorkerPool()
 
 
-def _start_over() -> None:
-    _pool.__init__()  # type: ignore[misc]
-
-
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_start_over)
+    os.register_at_fork(after_in_child=_pool.start_over)

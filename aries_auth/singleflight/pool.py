@@ -59,6 +59,10 @@ class WorkerPool:
     """The threads that run background flights, each taking the next from the queue before it ends."""
 
     def __init__(self) -> None:
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget the threads and the queue, which a forked child does not have."""
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._queue: deque[Work] = deque()
@@ -67,7 +71,7 @@ class WorkerPool:
     def submit(self, flight: Work) -> None:
         """Run it now if few others do, else when its turn comes; call it off if no thread is left."""
         if self._process != os.getpid():  # a child whose fork ran none of Python's hooks
-            self.__init__()  # type: ignore[misc]
+            self.start_over()
         place = object()
         try:
             with self._lock:

@@ -24,6 +24,9 @@ class _LeftBehind:
     """The threads whose time is up and that have not ended."""
 
     def __init__(self) -> None:
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._pid = os.getpid()
         self._threads: list[threading.Thread] = []
 
@@ -32,7 +35,7 @@ class _LeftBehind:
 
     def count(self) -> int:
         if self._pid != os.getpid():
-            self.__init__()  # type: ignore[misc]
+            self._start_over()
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return len(self._threads)
 
