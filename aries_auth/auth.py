@@ -43,7 +43,7 @@ _Request = TypeVar("_Request", bound=_HasHeaders)
 
 
 class AriesAuth(requests.auth.AuthBase, HttpxAuth):
-    """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, httpx or httpx2.
+    """Authorizes calls to the Aries API: pass it as ``auth=`` to requests, niquests, httpx or httpx2.
 
     The constructor does no I/O. Parameters left out are looked up when they are first needed.
 

@@ -1,4 +1,4 @@
-"""Calls: puts the token on the requests of one AriesAuth, and looks at their answers. The hot path is here."""
+"""Calls: what every call of one AriesAuth uses. The hot path of httpx is here; that of requests is AriesAuth's own."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class Memory:
         lock: held by whoever works on memory and store: one refresh, or one repeated save.
         cached: the newest token, or None before the first look.
         slot: what every request reads.
-        restraints: what keeps a refresh from being asked for again. It is replaced under `lock`, or by the source
-            while no refresh is under way.
+        restraints: what keeps a refresh from being asked for again. It is replaced by the refresh under way, or by the
+            source while there is none.
     """
 
     def __init__(self, refresh_margin: float) -> None:
