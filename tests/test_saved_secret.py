@@ -153,6 +153,10 @@ def newer(path: Path) -> None:
     path.write_text('{"version": 2, "client_id": "mine", "client_secret": "x"}')
 
 
+def true_for_1(path: Path) -> None:
+    path.write_text('{"version": true, "client_id": "mine", "client_secret": "x"}')
+
+
 def without_secret(path: Path) -> None:
     path.write_text('{"version": 1, "client_id": "mine"}')
 
@@ -181,6 +185,7 @@ def foreign_link(path: Path) -> None:
         (damaged, "aries-auth login --save-secret"),
         (empty, "aries-auth login --save-secret"),
         (newer, "newer aries-auth"),
+        (true_for_1, "its version is not 1"),
         (without_secret, "aries-auth login --save-secret"),
         (a_pipe, "emove it"),
         pytest.param(foreign, "chown", marks=as_root),

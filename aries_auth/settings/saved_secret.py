@@ -22,7 +22,7 @@ from aries_auth.store.locked_file import make_folder_of
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
 from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
-from aries_auth.token import VERSION, Secret
+from aries_auth.token import VERSION, Secret, version_fault
 
 KEYRING, FILE = "keyring", "file"
 
@@ -232,9 +232,8 @@ def _object(raw: Secret) -> tuple[Mapping[str, Any] | None, str]:
     if not isinstance(document, dict):
         return None, f"it is not a JSON object. {_AGAIN}"
     found = cast("dict[str, Any]", document)
-    if isinstance(found.get("version"), bool) or found.get("version") != VERSION:
-        return None, f"its version is not {VERSION}; it may come from a newer aries-auth. {_AGAIN}"
-    return found, ""
+    fault = version_fault(found.get("version"))
+    return (None, f"{fault}. {_AGAIN}") if fault else (found, "")
 
 
 def _decrypted(envelope: Mapping[str, Any], store: FileTokenStore) -> tuple[Mapping[str, Any] | None, str]:

@@ -11,7 +11,7 @@ import json
 from typing import Any, Mapping, Protocol, cast
 
 from aries_auth.errors import StoreError
-from aries_auth.token import VERSION, Secret, Token, document_fault
+from aries_auth.token import VERSION, Secret, Token, document_fault, version_fault
 
 _SIGNATURE = b"\xef\xbb\xbf"  # which editors of Windows write before UTF-8
 _REKEY = "`aries-auth rekey` moves an encrypted store to the newest key"
@@ -142,8 +142,9 @@ def _of_row(document: Mapping[str, Any], key: str, accept: Accept) -> tuple[Mapp
 
 
 def _decrypted(envelope: Mapping[str, Any], cipher: Cipher) -> tuple[Mapping[str, Any] | None, str]:
-    if envelope.get("version") != VERSION:
-        return None, f"its version is not {VERSION}; it may come from a newer aries-auth"
+    fault = version_fault(envelope.get("version"))
+    if fault:
+        return None, fault
     import base64  # noqa: PLC0415 - as above
 
     try:
