@@ -50,7 +50,7 @@ def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain:
         where = store_name(found.store)
         try:
             token = move(cast("EncryptableStore", found.store), cipher, encrypt_plain=encrypt_plain)
-            saved_secret.rekey(found.store, cipher, encrypt_plain=encrypt_plain)
+            saved_secret.rekey_secret(found.store, cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

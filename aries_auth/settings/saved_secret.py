@@ -6,27 +6,31 @@ atomic replacement. If the system has a keyring, the secret is there, and the fi
 
 from __future__ import annotations
 
-import base64
 import copy
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, cast
+from typing import NamedTuple
 
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.durable import sync_folder
+from aries_auth.store.envelope import Advice, seal, unseal
 from aries_auth.store.locked_file import make_folder_of
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
 from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
-from aries_auth.token import VERSION, Secret, version_fault
+from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
 
 _AGAIN = "To save it anew, run: aries-auth login --save-secret"
+_ADVICE = Advice(
+    no_key="it is encrypted, and there is no key: set $ARIES_STORE_KEY, or pass a store with cipher=",
+    wrong_key="give the key that it was written with, or save it anew: aries-auth login --save-secret",
+    damaged=f". {_AGAIN}",
+)
 _REMOVE = "You can also remove it and run: aries-auth login --save-secret"
 
 
@@ -151,8 +155,8 @@ def delete(store: TokenStore) -> bool:
     return True
 
 
-def rekey(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
-    """Save the secret anew under a cipher's newest key; returns whether there is one. As `rekey` does with the token.
+def rekey_secret(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
+    """Save the secret anew under a cipher's newest key, as `rekey` does with the token; returns whether there is one.
 
     Raises:
         StoreError: it can't be read under the cipher, is plain and `encrypt_plain` was not said, or can't be written.
@@ -206,14 +210,11 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
         return None, f"{str(exc).rstrip('.')}. {_REMOVE}"
     if raw is None:
         return None, fault and f"{fault}. {_REMOVE}"
-    document, fault = _object(Secret(raw.decode("latin-1")))
-    raw = None
-    if document is not None and "ciphertext" in document:
-        document, fault = _decrypted(document, store)
-    elif document is not None and store.cipher is not None and "client_secret" in document:
-        return None, f"a key was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE), but it is not encrypted. {_AGAIN}"
+    document, was_encrypted, fault = unseal(raw, store.cipher, _ADVICE)
     if document is None:
         return None, fault
+    if not was_encrypted and store.cipher is not None and "client_secret" in document:
+        return None, f"a key was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE), but it is not encrypted. {_AGAIN}"
     client_id, secret = document.get("client_id"), document.get("client_secret")
     if not isinstance(client_id, str) or not client_id:
         return None, f"it names no client. {_AGAIN}"
@@ -224,40 +225,6 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
     return None, f"there is no secret in it. {_AGAIN}"
 
 
-def _object(raw: Secret) -> tuple[Mapping[str, Any] | None, str]:
-    try:
-        document = json.loads(raw.reveal().encode("latin-1").decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None, f"it is not JSON. {_AGAIN}"
-    if not isinstance(document, dict):
-        return None, f"it is not a JSON object. {_AGAIN}"
-    found = cast("dict[str, Any]", document)
-    fault = version_fault(found.get("version"))
-    return (None, f"{fault}. {_AGAIN}") if fault else (found, "")
-
-
-def _decrypted(envelope: Mapping[str, Any], store: FileTokenStore) -> tuple[Mapping[str, Any] | None, str]:
-    cipher = store.cipher
-    if cipher is None:
-        return None, "it is encrypted, and there is no key: set $ARIES_STORE_KEY, or pass a store with cipher="
-    try:
-        raw = Secret(bytes(cipher.decrypt(base64.b64decode(envelope["ciphertext"], validate=True))).decode("latin-1"))
-    except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`
-        return None, (
-            f"it can't be decrypted ({type(exc).__name__}): give the key that it was written with, or save it anew: "
-            "aries-auth login --save-secret"
-        )
-    return _object(raw)
-
-
 def _document(client_id: str, secret: Secret | None, store: FileTokenStore) -> tuple[Secret, str]:
-    kept: dict[str, str] = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
-    text = Secret(json.dumps({"version": VERSION, "client_id": client_id, **kept}, indent=2) + "\n")
-    kept = {}
-    if store.cipher is None:
-        return text, ""
-    try:
-        ciphertext = base64.b64encode(store.cipher.encrypt(text.reveal().encode("ascii"))).decode("ascii")
-    except Exception as exc:  # noqa: BLE001 - as above
-        return Secret(""), f"the cipher's encrypt raised {type(exc).__name__}"
-    return Secret(json.dumps({"version": VERSION, "ciphertext": ciphertext}, indent=2) + "\n"), ""
+    kept = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
+    return seal({"version": VERSION, "client_id": client_id, **kept}, store.cipher)

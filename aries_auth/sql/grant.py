@@ -9,7 +9,8 @@ from aries_auth.errors import StoreError, printable
 from aries_auth.sql.database import Database
 from aries_auth.sql.fault import DatabaseFault, FaultKind, patiently
 from aries_auth.sql.table import GrantTable
-from aries_auth.store.document import Accept, Cipher, decode, encode
+from aries_auth.store.document import Accept, decode, encode
+from aries_auth.store.protocol import Cipher
 from aries_auth.token import Secret, Token
 
 

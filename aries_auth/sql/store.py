@@ -18,8 +18,8 @@ from aries_auth.sql.grant import Grant
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
 from aries_auth.store.checks import check_cipher
-from aries_auth.store.document import Accept, Cipher
-from aries_auth.store.protocol import LOCK_TIMEOUT
+from aries_auth.store.document import Accept
+from aries_auth.store.protocol import LOCK_TIMEOUT, Cipher
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret, Token
 
