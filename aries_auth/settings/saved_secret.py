@@ -17,10 +17,11 @@ from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.durable import sync_folder
 from aries_auth.store.envelope import Advice, seal, unseal
-from aries_auth.store.locked_file import make_folder_of
+from aries_auth.store.folder import make_folder_of
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
+from aries_auth.store.removal import remove_file
+from aries_auth.store.temporary import TemporaryFile
 from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
@@ -147,10 +148,7 @@ def delete(store: TokenStore) -> bool:
             raise ConfigurationError(f"The client secret of {path} could not be removed from the keyring: {fault}.")
     target = resolve(path).path
     with store.locked():
-        try:
-            remove(target)
-        except OSError as exc:
-            raise StoreError(f"{target} can't be removed: {why_not_removed(target, exc)}.") from exc
+        remove_file(target)
         sync_folder(str(Path(target).parent))
     return True
 

@@ -1,0 +1,38 @@
+"""The folders above a token file, made private if they are missing."""
+
+from __future__ import annotations
+
+import os
+
+from aries_auth.errors import StoreError
+from aries_auth.store.path import resolve
+from aries_auth.store.system import os_error_text
+
+
+def make_folder_of(path: str) -> None:
+    """Make the missing folders above a file's own path. Raises StoreError, also if a link was put there meanwhile."""
+    make_folder(os.path.dirname(path))
+    if resolve(path).path != path:
+        raise StoreError(f"{path} became a symbolic link while its folder was made. Use a folder of your own.")
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder and those above it, private, if they are missing.
+
+    Raises:
+        StoreError: it can't be made.
+    """
+    if os.path.isdir(folder):
+        return
+    above = os.path.dirname(folder)
+    if above != folder:
+        make_folder(above)
+    try:
+        os.mkdir(folder, 0o700)
+        if os.stat(folder).st_mode & 0o700 != 0o700:
+            os.chmod(folder, 0o700)  # a umask that takes the owner's own bits
+    except FileExistsError:
+        if not os.path.isdir(folder):  # else somebody else was faster
+            raise StoreError(f"The folder {folder} can't be made: there is a file of that name.") from None
+    except OSError as exc:
+        raise StoreError(f"The folder {folder} can't be made: {os_error_text(exc)}.") from exc
