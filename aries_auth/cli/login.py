@@ -94,7 +94,8 @@ def login(
     login saved. Otherwise it is asked for, without echo. It is never an option: other users can see those.
     """
     show_trouble()
-    from aries_auth.authorization.setup import LoginRequest, log_in  # noqa: PLC0415
+    from aries_auth.authorization.login_request import LoginRequest  # noqa: PLC0415
+    from aries_auth.authorization.setup import log_in  # noqa: PLC0415
     from aries_auth.authorization.talk import Talk  # noqa: PLC0415
     from aries_auth.cli.console import PREFIX  # noqa: PLC0415
     from aries_auth.settings.report import lifetimes  # noqa: PLC0415
@@ -108,10 +109,9 @@ def login(
             None,
             redirect_uri,
             list(scopes) or None,
-            {"pkce": pkce},
-            {},
-            grant.profile,
-            grant.store,
+            pkce=pkce,
+            profile=grant.profile,
+            store=grant.store,
             added_scopes=added_scopes,
             open_browser=not no_browser,
             callback_timeout=timeout,

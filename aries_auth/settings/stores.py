@@ -16,7 +16,6 @@ from aries_auth.store import (
     store_command_options,
     store_name,
 )
-from aries_auth.store.checks import URL_AS_PATH
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
@@ -61,7 +60,7 @@ def choose_store(
 
     Args:
         profile: a profile's name, or None.
-        store: a path or a store, or None.
+        store: a path or a store that `store_fault` has found nothing wrong with, or None.
         urls: whether `store` may be the URL of a database, as the command's ``--store`` may.
 
     Raises:
@@ -69,10 +68,8 @@ def choose_store(
     """
     if store is not None and not isinstance(store, (str, os.PathLike)):
         return StoreChoice(store, getattr(store, "key", None), "parameter")
-    if "://" in str(store):
+    if urls and "://" in str(store):
         url, store = Secret(str(store)), None  # there may be a password in it
-        if not urls:
-            raise _no_url()
         return _row_of_profile(url, profile, "--store", "parameter")
     if store is not None:
         return StoreChoice(_file(store), None, "parameter")
@@ -98,14 +95,7 @@ def _source_of_profile(given: str | None) -> str:
 
 def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str] | None) -> TokenStore:
     """The store of `choose_store`."""
-    if isinstance(store, (str, os.PathLike)) and "://" in str(store):
-        store = None  # as above
-        raise _no_url()
     return choose_store(profile, store).store
-
-
-def _no_url() -> ConfigurationError:
-    return ConfigurationError(URL_AS_PATH)
 
 
 def every_store(store: str | None) -> Iterator[StoreChoice]:
