@@ -19,6 +19,7 @@ from aries_auth.authorization.code_exchange import CodeExchange
 from aries_auth.errors import AuthorizationError, ConfigurationError, TokenRequestError
 from aries_auth.refresh.policy import TIMEOUT
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
+from aries_auth.settings.credentials import NOTHING_GIVEN
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
@@ -59,7 +60,7 @@ class AuthorizationCodeFlow:
     __module__ = "aries_auth"
 
     # For the repr of one that its constructor refused, which a traceback with local variables shows.
-    _client = ClientCredentials(None, SecretSource(None), None)
+    _client = NOTHING_GIVEN
     _scope = ""
 
     def __init__(

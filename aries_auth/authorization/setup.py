@@ -85,7 +85,7 @@ def login(
     # A Secret passes for a text below, and this frame is in the traceback of all that can go wrong.
     secret: Any = Secret(client_secret) if isinstance(client_secret, str) else client_secret
     client_secret = None
-    store, fault = checked_store(store)  # likewise: a URL in the place of a path may hold a password
+    store, fault = checked_store(store)  # for the same reason: a URL given for a path may hold a password
     if fault:
         raise ConfigurationError(fault)
     request = LoginRequest(

@@ -16,6 +16,7 @@ from aries_auth.store import (
     store_command_options,
     store_name,
 )
+from aries_auth.store.checks import is_mode
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
@@ -143,7 +144,7 @@ def _mode() -> int:
         mode = int(text, 8)
     except ValueError:
         mode = 0
-    if mode & 0o600 != 0o600 or not 0 <= mode <= 0o777:
+    if not is_mode(mode):
         raise ConfigurationError(
             f"${_MODE} must be octal permission bits such as 0660 that let the owner read and write, not "
             f"{printable(ascii(text))}."

@@ -48,14 +48,18 @@ def path_fault(path: object) -> str:
     return ""
 
 
+def is_mode(mode: object) -> bool:
+    """Whether it is permission bits for a file that let its owner read and write."""
+    return isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777 and mode & 0o600 == 0o600
+
+
 def check_mode(mode: object) -> None:
-    """Refuse a mode of a file that is no permission bits, or keeps its owner out. Raises ConfigurationError."""
-    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777 and mode & 0o600 == 0o600:
-        return
-    raise ConfigurationError(
-        "mode must be permission bits such as 0o600 that let the owner read and write, as an int, not "
-        f"{printable(repr(mode))}."
-    )
+    """Refuse what is no mode of a file. Raises ConfigurationError."""
+    if not is_mode(mode):
+        raise ConfigurationError(
+            "mode must be permission bits such as 0o600 that let the owner read and write, as an int, not "
+            f"{printable(repr(mode))}."
+        )
 
 
 def check_cipher(store: Any) -> None:

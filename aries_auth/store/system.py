@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-# Of every file of ours: no child inherits it, and Windows leaves its bytes as they are.
+# In every open: no child inherits the file, and Windows leaves its bytes as they are.
 _ALWAYS = ("O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
 
 
