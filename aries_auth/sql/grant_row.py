@@ -1,4 +1,4 @@
-"""Grant: one row of a table, how its document is read and written, and what errors call it."""
+"""GrantRow: one row of a table, how its document is read and written, and what errors call it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aries_auth.token import Secret, Token
 
 
 @dataclass(frozen=True)
-class Grant:
+class GrantRow:
     """What a store and the entries that it hands out share.
 
     Attributes:
