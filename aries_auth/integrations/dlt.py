@@ -35,7 +35,8 @@ class AriesAuthConfig(AuthConfigBase):
 
     Args:
         profile: names the file in the default folder; else ``$ARIES_PROFILE``, else ``default``.
-        store: where the grant is kept, a path or a `TokenStore`; else ``$ARIES_TOKEN_FILE``, else the profile's file.
+        store: where the grant is kept, a path or a `TokenStore`; else the database of ``$ARIES_STORE_URL``, else an
+            explicit profile's file, else ``$ARIES_TOKEN_FILE``, else the profile's file.
 
     Raises:
         LoginRequired: there is no login that serves a call; the message has the command to run.
