@@ -9,18 +9,16 @@ from __future__ import annotations
 import copy
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
-from aries_auth.store.durable import sync_folder
 from aries_auth.store.envelope import Advice, seal, unseal
 from aries_auth.store.folder import make_folder_of
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.removal import remove_file
+from aries_auth.store.removal import remove
 from aries_auth.store.temporary import TemporaryFile
 from aries_auth.token import VERSION, Secret
 
@@ -138,7 +136,7 @@ def delete(store: TokenStore) -> bool:
     saved, fault = _read(path, store)
     if saved is None and not fault:
         return False  # a link to a file that is not there
-    if fault and Path(path).is_symlink():
+    if fault and os.path.islink(path):  # noqa: PTH114 - pathlib is slow to load
         raise StoreError(
             f"{path} is a symbolic link to something that can't be used: {fault}. Remove the link yourself."
         )
@@ -148,8 +146,7 @@ def delete(store: TokenStore) -> bool:
             raise ConfigurationError(f"The client secret of {path} could not be removed from the keyring: {fault}.")
     target = resolve(path).path
     with store.locked():
-        remove_file(target)
-        sync_folder(str(Path(target).parent))
+        remove(target)
     return True
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Mapping
 
 from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
-from aries_auth.store.durable import sync_folder
 from aries_auth.store.folder import make_folder_of
 from aries_auth.store.lock import ExclusiveLock
 from aries_auth.store.path import Place
 from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
-from aries_auth.store.removal import remove_file
+from aries_auth.store.removal import remove
 from aries_auth.store.temporary import NotDurable, TemporaryFile
 from aries_auth.token import Token
 
@@ -120,9 +118,7 @@ class FileEntry:
             self._check_readable()
         self._temporary.check_process()
         self._temporary.discard()
-        for path in (self._target, self._temporary.path):
-            remove_file(path)
-        sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
+        remove(self._target, self._temporary.path)
         self._stored_extra = {}
 
     def _check_readable(self) -> None:

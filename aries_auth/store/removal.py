@@ -1,4 +1,4 @@
-"""Removes a file of a store, or says what keeps it from being removed."""
+"""Removes files of a store, or says what keeps them from being removed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import os
 from contextlib import suppress
 
 from aries_auth.errors import StoreError
+from aries_auth.store.durable import sync_folder
 from aries_auth.store.replaceable import replace_fault
 from aries_auth.store.system import os_error_text
 from aries_auth.store.windows import REPLACE_PATIENCE, patiently
 
 
-def remove_file(path: str) -> None:
-    """Remove a file; nothing happens if there is none.
+def remove(*paths: str) -> None:
+    """Remove files of one folder, those that are there, so that no power cut brings them back.
 
     Raises:
-        StoreError: it can't be removed; the message says what to do next.
+        StoreError: one can't be removed; the message says what to do next.
     """
+    for path in paths:
+        _remove(path)
+    sync_folder(os.path.dirname(paths[0]))
+
+
+def _remove(path: str) -> None:
     try:
         with suppress(FileNotFoundError):
             patiently(lambda: os.unlink(path), REPLACE_PATIENCE)
