@@ -15,10 +15,9 @@ from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
 from aries_auth.store.envelope import Advice, seal, unseal
-from aries_auth.store.folder import make_folder_of
+from aries_auth.store.folder import make_folder_of, remove
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.removal import remove
 from aries_auth.store.temporary import TemporaryFile
 from aries_auth.token import VERSION, Secret
 
@@ -112,12 +111,10 @@ def save(store: TokenStore, client_id: str, secret: Secret, where: bool | str = 
         if fault and where == KEYRING:
             raise ConfigurationError(f"The client secret can't be saved in the system's keyring: {fault}.")
         in_keyring = not fault
-    document, fault = _document(client_id, None if in_keyring else secret, store)
-    if fault:
-        raise StoreError(f"The client secret can't be saved in {path}: {fault}.")
-    before = _quietly(store)
-    with store.locked():
-        _replace(path, document, store)
+    before = None
+    with suppress(ConfigurationError):  # one that can't be used is replaced
+        before = read(store)
+    _write(SavedSecret(client_id, None if in_keyring else secret), store, f"The client secret can't be saved in {path}")
     if before is not None and before.secret is None and not in_keyring:
         keyrings.remove(path)
     return KEYRING if in_keyring else FILE
@@ -170,29 +167,29 @@ def rekey_secret(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> b
         working.cipher = cipher
     if saved is None:
         raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
-    document, fault = _document(saved.client_id, saved.secret, working)
-    if fault:
-        raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
-    with store.locked():
-        _replace(path, document, working)
+    _write(saved, working, f"The saved client secret {path} can't be moved")
     return True
 
 
-def _quietly(store: FileTokenStore) -> SavedSecret | None:
-    with suppress(ConfigurationError):
-        return read(store)
-    return None
+def _write(saved: SavedSecret, store: FileTokenStore, failure: str) -> None:
+    """Replace the file under the store's lock; `failure` begins what is said if the cipher fails."""
+    document, fault = _sealed(saved, store)
+    if fault:
+        raise StoreError(f"{failure}: {fault}.")
+    with store.locked():
+        target = resolve(f"{store.path}.secret").path
+        make_folder_of(target)
+        temporary = TemporaryFile(target, store.mode)
+        try:
+            temporary.create(len(document.reveal()))
+            temporary.replace_target(document)
+        finally:
+            temporary.discard()
 
 
-def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
-    target = resolve(path).path
-    make_folder_of(target)
-    temporary = TemporaryFile(target, store.mode)
-    try:
-        temporary.create(len(document.reveal()))
-        temporary.replace_target(document)
-    finally:
-        temporary.discard()
+def _sealed(saved: SavedSecret, store: FileTokenStore) -> tuple[Secret, str]:
+    kept = {"kept_in": KEYRING} if saved.secret is None else {"client_secret": saved.secret.reveal()}
+    return seal({"version": VERSION, "client_id": saved.client_id, **kept}, store.cipher)
 
 
 # Reading: what went wrong is returned, so that it is raised from a frame that never held the secret.
@@ -218,8 +215,3 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
     if secret is None and document.get("kept_in") == KEYRING:
         return SavedSecret(client_id, None), ""
     return None, f"there is no secret in it. {_AGAIN}"
-
-
-def _document(client_id: str, secret: Secret | None, store: FileTokenStore) -> tuple[Secret, str]:
-    kept = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
-    return seal({"version": VERSION, "client_id": client_id, **kept}, store.cipher)

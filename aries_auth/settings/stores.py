@@ -6,7 +6,7 @@ import os
 from typing import Any, Iterator, NamedTuple
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.values import variable
+from aries_auth.settings.values import STORE_KEYS, variable
 from aries_auth.store import (
     Cipher,
     FileTokenStore,
@@ -21,7 +21,6 @@ from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
 _URL, _FILE, _PROFILE, _MODE = "ARIES_STORE_URL", "ARIES_TOKEN_FILE", "ARIES_PROFILE", "ARIES_TOKEN_FILE_MODE"
-_KEYS = ("ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE")
 _TABLE = "aries_tokens"
 _IN_CODE = "in the program that has this store: aries_auth.login(store=...), or AuthorizationCodeFlow"
 
@@ -154,7 +153,7 @@ def _mode() -> int:
 
 def cipher_of_settings() -> Cipher | None:
     """The cipher for the keys of the environment; None without keys, and nothing is imported then."""
-    if not any(variable(name) for name in _KEYS):
+    if not any(variable(name) for name in STORE_KEYS):
         return None
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415 - few encrypt
 
@@ -184,7 +183,7 @@ def _path_or_none(name: str) -> str | None:
 
 def login_command(profile: str | None, store: TokenStore) -> str:
     """What a person has to run to log in again for this store; never a command that can't work."""
-    if getattr(store, "cipher", None) is not None and not any(variable(name) for name in _KEYS):
+    if getattr(store, "cipher", None) is not None and not any(variable(name) for name in STORE_KEYS):
         return _IN_CODE  # the command would not know the key
     if isinstance(store, FileTokenStore):
         _, _, own = (store_command_options(store) or "").partition("--profile ")

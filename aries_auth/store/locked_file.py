@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
-from aries_auth.store.folder import make_folder_of
+from aries_auth.store.folder import make_folder_of, remove
 from aries_auth.store.lock import ExclusiveLock
 from aries_auth.store.path import Place
 from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
-from aries_auth.store.removal import remove
 from aries_auth.store.temporary import NotDurable, TemporaryFile
 from aries_auth.token import Token
 
