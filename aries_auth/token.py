@@ -236,10 +236,14 @@ def document_fault(mapping: Any) -> str | None:
     """What keeps a stored document from being a token, in words that don't repeat it, or None."""
     if not _is_object(mapping):
         return "it is not a JSON object"
-    version = mapping.get("version", VERSION)
+    return version_fault(mapping.get("version", VERSION)) or _fault(mapping)
+
+
+def version_fault(version: object) -> str:
+    """What keeps a document of this version from being read; "" if nothing does. True is no number, though it is 1."""
     if isinstance(version, bool) or version != VERSION:
         return f"its version is not {VERSION}; it may come from a newer aries-auth"
-    return _fault(mapping)
+    return ""
 
 
 def _answer_fault(mapping: Any) -> str | None:

@@ -153,6 +153,10 @@ def newer(path: Path) -> None:
     path.write_text('{"version": 2, "client_id": "mine", "client_secret": "x"}')
 
 
+def true_for_1(path: Path) -> None:
+    path.write_text('{"version": true, "client_id": "mine", "client_secret": "x"}')
+
+
 def without_secret(path: Path) -> None:
     path.write_text('{"version": 1, "client_id": "mine"}')
 
@@ -181,6 +185,7 @@ def foreign_link(path: Path) -> None:
         (damaged, "aries-auth login --save-secret"),
         (empty, "aries-auth login --save-secret"),
         (newer, "newer aries-auth"),
+        (true_for_1, "its version is not 1"),
         (without_secret, "aries-auth login --save-secret"),
         (a_pipe, "emove it"),
         pytest.param(foreign, "chown", marks=as_root),
@@ -508,15 +513,15 @@ def test_rekey_moves_the_secret_along_with_the_token(tmp_path: Path) -> None:
     old, new = fernet(), fernet()
     store = FileTokenStore(tmp_path / "t.json", cipher=old)
     saved_secret.save(store, "mine", Secret(SECRET))
-    assert saved_secret.rekey(store, module.MultiFernet([new, old]), encrypt_plain=False)
+    assert saved_secret.rekey_secret(store, module.MultiFernet([new, old]), encrypt_plain=False)
     assert secret_of(FileTokenStore(tmp_path / "t.json", cipher=new)) == Secret(SECRET)
     plain = FileTokenStore(tmp_path / "plain.json")
     saved_secret.save(plain, "mine", Secret(SECRET))
     with pytest.raises(StoreError, match="not encrypted"):
-        saved_secret.rekey(plain, new, encrypt_plain=False)
-    assert saved_secret.rekey(plain, new, encrypt_plain=True)
+        saved_secret.rekey_secret(plain, new, encrypt_plain=False)
+    assert saved_secret.rekey_secret(plain, new, encrypt_plain=True)
     assert secret_of(FileTokenStore(tmp_path / "plain.json", cipher=new)) == Secret(SECRET)
-    assert not saved_secret.rekey(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)
+    assert not saved_secret.rekey_secret(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)
     if os.name == "posix":
         (tmp_path / "none.json.secret").symlink_to("nowhere")
-        assert not saved_secret.rekey(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)
+        assert not saved_secret.rekey_secret(FileTokenStore(tmp_path / "none.json"), new, encrypt_plain=True)

@@ -809,10 +809,10 @@ def test_the_login_command_names_the_profile_of_the_variable(environment: pytest
     assert settings.login_command(None, settings.resolve_store(None, None)) == "aries-auth login --profile live"
 
 
-def test_a_url_in_the_place_of_a_path_is_refused_and_its_password_not_shown() -> None:
+def test_a_url_in_the_place_of_a_path_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
         settings.resolve_store(None, "postgresql://aries:s3cret-word@db.example/prod")
-    assert_no_secret(caught.value, "s3cret-word")
+    assert "s3cret-word" not in str(caught.value)
 
 
 # One resolver

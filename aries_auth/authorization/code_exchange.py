@@ -1,4 +1,4 @@
-"""Exchange: what a flight does for a login: lock and prove the store, send the code once, save the token."""
+"""CodeExchange: what a flight does for a login: lock and prove the store, send the code once, save the token."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """AuthorizationCodeFlow: where to send the browser, and what its callback is worth (RFC 6749 section 4.1).
 
-The checks are made here, in the caller's thread; the exchange is in `exchange`.
+The checks are made here, in the caller's thread; what is sent and saved is in `code_exchange`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ import requests
 from aries_auth import settings
 from aries_auth.authorization.code_exchange import CodeExchange
 from aries_auth.errors import AuthorizationError, ConfigurationError, TokenRequestError
+from aries_auth.refresh.policy import TIMEOUT
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
+from aries_auth.settings.credentials import NOTHING_GIVEN
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
-from aries_auth.store import TokenStore, store_fault, store_name
+from aries_auth.store import TokenStore, store_name
+from aries_auth.store.checks import checked_store
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint import protocol
 from aries_auth.token_endpoint.library import SyncClient, check_client
@@ -57,7 +60,7 @@ class AuthorizationCodeFlow:
     __module__ = "aries_auth"
 
     # For the repr of one that its constructor refused, which a traceback with local variables shows.
-    _client = ClientCredentials(None, SecretSource(None), None)
+    _client = NOTHING_GIVEN
     _scope = ""
 
     def __init__(
@@ -70,7 +73,7 @@ class AuthorizationCodeFlow:
         authorize_url: str | None = None,
         token_url: str | None = None,
         token_client: requests.Session | httpx.Client | SyncClient | None = None,
-        timeout: float = 30.0,
+        timeout: float = TIMEOUT,
         pkce: bool | None = None,
     ) -> None:
         # The secret goes first: what is refused below is raised from a frame that no longer holds it.
@@ -87,9 +90,7 @@ class AuthorizationCodeFlow:
         check_client(token_client)
         self._token_client = token_client
         self._timeout = settings.check_seconds("timeout", timeout)
-        if not (pkce is None or isinstance(pkce, bool)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError("pkce must be True, False or None.")
-        self._pkce = pkce
+        self._pkce = None if pkce is None else settings.check_flag("pkce", pkce)
 
     def authorization_url(self) -> tuple[str, str]:
         """The address to send the user's browser to, and the state to keep in the user's session; new at each call.
@@ -139,7 +140,7 @@ class AuthorizationCodeFlow:
         """
         # Wrapped at once: an error below shows this frame's variables in its traceback.
         response, authorization_response = _wrapped(authorization_response), ""
-        store, fault = _checked(store)
+        store, fault = checked_store(store)
         return drive(self._steps(response, state, store, fault))
 
     async def fetch_token_async(
@@ -150,7 +151,7 @@ class AuthorizationCodeFlow:
     ) -> Token:
         """`fetch_token` for asyncio and trio; nothing blocks the loop."""
         response, authorization_response = _wrapped(authorization_response), ""
-        store, fault = _checked(store)
+        store, fault = checked_store(store)
         return await drive_async(self._steps(response, state, store, fault))
 
     def _steps(
@@ -211,14 +212,6 @@ def _wrapped(authorization_response: object) -> Secret | None:
     if not isinstance(authorization_response, str):
         return None
     return Secret(authorization_response.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _checked(
-    store: TokenStore | str | os.PathLike[str] | None,
-) -> tuple[TokenStore | str | os.PathLike[str] | None, str]:
-    """The store and "", or None and what is wrong with it: it may be a URL with a password, which no frame keeps."""
-    fault = "" if store is None else store_fault(store)
-    return (None, fault) if fault else (store, "")
 
 
 def _check_state(state: object) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Callable, Sequence
 
 import httpx
@@ -14,42 +11,19 @@ import requests
 
 from aries_auth import settings
 from aries_auth.auth import AriesAuth
-from aries_auth.authorization import browser, pages, pasting, questions, ssh
-from aries_auth.authorization.field import FieldPaste
-from aries_auth.authorization.flow import AuthorizationCodeFlow
-from aries_auth.authorization.kept import kept_logins
-from aries_auth.authorization.listener import Listener
-from aries_auth.authorization.sockets import loopback_authority
+from aries_auth.authorization import questions
+from aries_auth.authorization.approval import approve
+from aries_auth.authorization.login_request import LoginRequest
 from aries_auth.authorization.talk import NoAnswer, Talk
-from aries_auth.authorization.waiting import locked_with_notice
-from aries_auth.errors import AuthorizationError, ConfigurationError
+from aries_auth.errors import ConfigurationError
+from aries_auth.refresh.policy import TIMEOUT
 from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, StoreChoice, saved_secret
 from aries_auth.settings.report import lifetimes, report_of
 from aries_auth.store import TokenStore, store_name
+from aries_auth.store.checks import checked_store
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient
 from aries_auth.token_endpoint.protocol import join_scope
-
-
-@dataclass(frozen=True)
-class LoginRequest:
-    """What `login` or the command was told. The secret is hidden."""
-
-    client_id: str | None
-    client_secret: Any
-    redirect_uri: str | None
-    scope: str | Sequence[str] | None
-    flow: dict[str, Any]
-    shared: dict[str, Any]
-    profile: str | None
-    store: Any
-    added_scopes: Sequence[str] = ()
-    open_browser: bool = True
-    callback_timeout: float = 300.0
-    paste: bool = False
-    if_needed: bool = False
-    save_secret: bool | str | None = None
-    on_wait: Callable[[float], object] | None = None
 
 
 def login(
@@ -61,7 +35,7 @@ def login(
     authorize_url: str | None = None,
     token_url: str | None = None,
     token_client: requests.Session | httpx.Client | SyncClient | None = None,
-    timeout: float = 30.0,
+    timeout: float = TIMEOUT,
     pkce: bool | None = None,
     profile: str | None = None,
     store: TokenStore | str | os.PathLike[str] | None = None,
@@ -111,15 +85,21 @@ def login(
     # A Secret passes for a text below, and this frame is in the traceback of all that can go wrong.
     secret: Any = Secret(client_secret) if isinstance(client_secret, str) else client_secret
     client_secret = None
+    store, fault = checked_store(store)  # for the same reason: a URL given for a path may hold a password
+    if fault:
+        raise ConfigurationError(fault)
     request = LoginRequest(
         client_id,
         secret,
         redirect_uri,
         scope,
-        {"authorize_url": authorize_url, "pkce": pkce},
-        {"token_url": token_url, "token_client": token_client, "timeout": timeout},
-        profile,
-        store,
+        authorize_url=authorize_url,
+        token_url=token_url,
+        token_client=token_client,
+        timeout=timeout,
+        pkce=pkce,
+        profile=profile,
+        store=store,
         open_browser=open_browser,
         callback_timeout=callback_timeout,
         paste=paste,
@@ -132,17 +112,7 @@ def login(
 
 def log_in(request: LoginRequest, talk: Talk) -> AriesAuth:
     """`login`, for whoever calls it: a program, or the command."""
-    make_auth: Any = partial(AriesAuth, profile=request.profile, store=request.store, **request.shared)
-    make_auth(request.client_id, request.client_secret, request.redirect_uri)
-    make_flow: Any = partial(AuthorizationCodeFlow, **request.flow, **request.shared)
-    # Refuses what is malformed before anything is touched or asked.
-    make_flow(
-        request.client_id,
-        request.client_secret,
-        request.redirect_uri,
-        scope="x" if request.scope is None else request.scope,
-    )
-    settings.check_seconds("callback_timeout", request.callback_timeout)
+    request.check()  # before anything is touched or asked
     choice = settings.choose_store(request.profile, request.store)
     saved_secret.check_place(choice.store, request.save_secret)
 
@@ -150,19 +120,14 @@ def log_in(request: LoginRequest, talk: Talk) -> AriesAuth:
     source = SecretSource(request.client_secret)
     if request.if_needed and _serves(stored, request, choice, source):
         _report(stored, choice, talk)
-        return make_auth(request.client_id, request.client_secret, request.redirect_uri)  # type: ignore[no-any-return]
+        return request.auth(request.client_secret)
     client_id, redirect_uri, scope, secret = _ask(request, stored, source, choice.store, talk)
-    flow = make_flow(client_id, secret.secret, redirect_uri, scope=scope)
-    _approve(flow, redirect_uri, request, choice.store, talk)
+    flow = request.flow(client_id, secret.secret, redirect_uri, scope)
+    approve(flow, redirect_uri, request, choice.store, talk)
     if secret.save_in:
         saved_secret.save(choice.store, client_id, secret.secret, secret.save_in)
     _report(choice.store.load(), choice, talk)
-    given = request.client_secret if isinstance(secret.given, SecretSource) else secret.given
-    return make_auth(request.client_id, given, request.redirect_uri)  # type: ignore[no-any-return]
-
-
-def _given_scope(request: LoginRequest) -> str | Sequence[str] | None:
-    return request.scope if request.scope is not None else settings.variable("ARIES_SCOPE")
+    return request.auth(request.client_secret if isinstance(secret.given, SecretSource) else secret.given)
 
 
 def _ask(
@@ -191,97 +156,14 @@ def _ask(
 def _serves(stored: Token | None, request: LoginRequest, choice: StoreChoice, source: SecretSource) -> bool:
     """Whether no login is needed: calls work, for this client, with the scopes asked for."""
     client = ClientCredentials(request.client_id, source, request.redirect_uri)
-    if stored is None or not report_of(stored, choice, client=client, token_url=request.shared.get("token_url")).serves:
+    if stored is None or not report_of(stored, choice, client=client, token_url=request.token_url).serves:
         return False
     for given, known in ((request.client_id, stored.client_id), (request.redirect_uri, stored.redirect_uri)):
         if given is not None and known is not None and given != known:
             return False
-    wanted = join_scope([*join_scope(_given_scope(request) or "").split(), *request.added_scopes]).split()
-    return stored.scope is None or set(wanted) <= set(stored.scope.split())
-
-
-def _approve(
-    flow: AuthorizationCodeFlow, redirect_uri: str, request: LoginRequest, store: TokenStore, talk: Talk
-) -> None:
-    """The person approves in the browser, and the code becomes a token in the store."""
-    link, state = flow.authorization_url()
-    if talk.in_notebook:
-        link, state = kept_logins.go_on(link, state)
-    authority = None if request.paste else loopback_authority(redirect_uri)
-    if authority is None:
-        _prove(store, talk)
-        _show(link, "the browser", talk, open_browser=request.open_browser and not request.paste)
-        talk.say("Then paste the whole address that the browser ended on, also if its page can't be reached:")
-        address = pasting.ask_for_address(talk, redirect_uri)
-        kept_logins.forget(state)
-        flow.fetch_token(address.reveal(), state, store)
-        return
-    with Listener(redirect_uri, authority) as listener:
-        _prove(store, talk)
-        _show(link, "a browser on this computer", talk, open_browser=request.open_browser)
-        typed = _explain_wait(redirect_uri, request.callback_timeout, talk)
-        countdown = talk.countdown("Waiting for the browser")
-
-        def on_wait(seconds: float) -> None:
-            countdown.show(seconds)
-            if request.on_wait is not None:
-                request.on_wait(seconds)
-
-        wait = partial(listener.wait, state, timeout=request.callback_timeout, on_wait=on_wait, typed=typed)
-        try:
-            response = typed.wait(wait) if isinstance(typed, FieldPaste) else wait()
-        finally:
-            countdown.clear()
-        kept_logins.forget(state)
-        _finish(listener, partial(flow.fetch_token, state=state, store=store), response)
-
-
-def _explain_wait(redirect_uri: str, timeout: float, talk: Talk) -> pasting.TerminalPaste | FieldPaste | None:
-    talk.say(f"Waiting for it to come back to {redirect_uri} ({timeout:g} s at most).")
-    forward = ssh.forward_command(redirect_uri)
-    if forward is not None:
-        talk.say(
-            "You are here over SSH. For the browser on your own computer to come back, run there, in another "
-            f"terminal:\n\n    {forward}\n"
-        )
-    if talk.at_terminal:
-        talk.say(
-            "If your browser runs on another computer, paste here the whole address that it ended on, also if its "
-            "page can't be reached."
-        )
-        return pasting.TerminalPaste(talk, redirect_uri)
-    if talk.in_notebook and threading.current_thread() is threading.main_thread():
-        talk.say(
-            "If your browser runs on another computer, paste into the field the whole address that it ended on, also "
-            "if its page can't be reached. If you stop the cell, run it again: the link stays good."
-        )
-        return FieldPaste(talk, redirect_uri)
-    how = "--paste" if talk.in_command else "paste=True"
-    talk.say(f"If your browser runs on another computer, stop this and use {how}.")
-    return None
-
-
-def _prove(store: TokenStore, talk: Talk) -> None:
-    """Prove that the token can be saved before a person is troubled; no lock is held while they click."""
-    with locked_with_notice(store, talk.warn) as entry:
-        entry.load()
-        entry.reserve()
-
-
-def _finish(listener: Listener, fetch_token: Callable[[str], object], response: Secret) -> None:
-    """Exchange the code, and only then tell the browser how the login went."""
-    try:
-        fetch_token(response.reveal())
-    except AuthorizationError as exc:
-        listener.conclude(pages.DENIED if exc.error == "access_denied" else pages.FAILED)
-        raise
-    except Exception:
-        listener.conclude(pages.FAILED)
-        raise
-    except BaseException:
-        listener.conclude(pages.STOPPED, linger=0.0)
-        raise
-    listener.conclude(pages.WORKED)
+    scope = settings.variable("ARIES_SCOPE") if request.scope is None else request.scope
+    wanted = {*join_scope(scope or "").split(), *join_scope(request.added_scopes).split()}
+    return stored.scope is None or wanted <= set(stored.scope.split())
 
 
 def _report(token: Token | None, choice: StoreChoice, talk: Talk) -> None:
@@ -290,9 +172,3 @@ def _report(token: Token | None, choice: StoreChoice, talk: Talk) -> None:
         return
     whose = f"client {token.client_id or 'not known'}" + (f", profile {choice.profile}" if choice.profile else "")
     talk.say(f"Logged in: {whose}; {lifetimes(token, time.time())}. The token is in {store_name(choice.store)}.")
-
-
-def _show(link: str, where: str, talk: Talk, *, open_browser: bool) -> None:
-    talk.say(f"Open this link in {where} and approve the access:\n\n    {link}\n")
-    if open_browser:
-        browser.open_in_background(link)

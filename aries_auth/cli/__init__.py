@@ -11,13 +11,11 @@ from typing import Any
 
 import click
 
-from aries_auth.cli.console import Failure, say
+from aries_auth.cli.console import FAILED, LOGIN_REQUIRED, Failure, say
 from aries_auth.cli.options import examples
 
 __all__ = ["main"]
 
-FAILED = 1
-LOGIN_REQUIRED = 3
 INTERRUPTED = 130
 
 # In the order of a login's life: the module of each subcommand, and its help in short.

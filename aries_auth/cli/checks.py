@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, NamedTuple
 
-from aries_auth.cli.console import is_out_of_reach
+from aries_auth.cli.console import FAILED, is_out_of_reach
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
 from aries_auth.settings import StoreChoice, login_command, saved_secret
 from aries_auth.settings.refreshable import Obstacle, advice_for_endpoint
-from aries_auth.settings.report import Report, report_of
+from aries_auth.settings.report import LOGIN_DUE, Report, report_of
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
 from aries_auth.settings.urls import api_origins
 from aries_auth.settings.values import command_text, variable
@@ -20,7 +20,6 @@ from aries_auth.terminal import in_words
 from aries_auth.token import Token
 
 _LOCK_PATIENCE = 2.0
-_SOON = 3 * 86400.0
 _SKEW = 60.0
 
 
@@ -39,7 +38,7 @@ class Examination:
     def __init__(self) -> None:
         self.settings: list[Setting] = []
         self.checks: list[Check] = []
-        self.status_code: int = 1
+        self.status_code: int = FAILED
 
     def run(self, choose: Callable[[], StoreChoice]) -> None:
         """Look at everything that is on this computer."""
@@ -130,7 +129,7 @@ class Examination:
             self._add("token", "warning", f"the access token: {report.access_left()}; it can't be refreshed", log_in)
         else:
             ends_at = token.refresh_token_expires_at
-            is_soon = ends_at is not None and ends_at - report.now < _SOON
+            is_soon = ends_at is not None and ends_at - report.now < LOGIN_DUE
             detail = f"the access token: {report.access_left()}; the refresh token: {report.refresh_left()}"
             self._add("token", "warning" if is_soon else "ok", detail, log_in if is_soon else None)
 

@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 PREFIX = "aries-auth: "
+FAILED, LOGIN_REQUIRED = 1, 3  # what the command exits with; click has 2 for wrong usage
 
 
 def is_out_of_reach(error: BaseException) -> bool:
@@ -19,7 +20,7 @@ def is_out_of_reach(error: BaseException) -> bool:
 class Failure(click.ClickException):
     """Ends the command with a line and an exit code."""
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.__dict__["exit_code"] = exit_code  # typed as the class's own in click
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aries_auth.cli.console import paint, put, say, shown
-from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
+from aries_auth.cli.console import FAILED, paint, put, say, shown
+from aries_auth.cli.options import examples, find_store, grant_options, show_trouble
 
 if TYPE_CHECKING:
     from aries_auth.cli.checks import Check
@@ -30,7 +30,7 @@ def doctor(profile: str | None, store: str | None, *, online: bool, as_json: boo
     from aries_auth.cli.checks import Examination  # noqa: PLC0415
 
     examination = Examination()
-    examination.run(lambda: find_grant(profile, store).choice)
+    examination.run(lambda: find_store(profile, store))
     if online:
         examination.go_online()
     if as_json:
@@ -42,7 +42,7 @@ def doctor(profile: str | None, store: str | None, *, online: bool, as_json: boo
     failed = sum(check.status == "failed" for check in examination.checks)
     if failed and not as_json:
         say(f"{failed} of {len(examination.checks)} checks failed", color="red")
-    sys.exit((examination.status_code or 1) if failed else 0)
+    sys.exit((examination.status_code or FAILED) if failed else 0)
 
 
 def _document(examination: Any) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import click
 
 from aries_auth.cli.console import say
-from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
+from aries_auth.cli.options import examples, find_store, grant_options, show_trouble
+
+if TYPE_CHECKING:
+    from aries_auth.settings import StoreChoice
 
 
 def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
@@ -94,24 +97,24 @@ def login(
     login saved. Otherwise it is asked for, without echo. It is never an option: other users can see those.
     """
     show_trouble()
-    from aries_auth.authorization.setup import LoginRequest, log_in  # noqa: PLC0415
+    from aries_auth.authorization.login_request import LoginRequest  # noqa: PLC0415
+    from aries_auth.authorization.setup import log_in  # noqa: PLC0415
     from aries_auth.authorization.talk import Talk  # noqa: PLC0415
     from aries_auth.cli.console import PREFIX  # noqa: PLC0415
     from aries_auth.settings.report import lifetimes  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
-    grant = find_grant(profile, store)
-    before = grant.store.load()
+    choice = find_store(profile, store)
+    before = choice.store.load()
     log_in(
         LoginRequest(
             client_id,
             None,
             redirect_uri,
             list(scopes) or None,
-            {"pkce": pkce},
-            {},
-            grant.profile,
-            grant.store,
+            pkce=pkce,
+            profile=choice.profile,
+            store=choice.store,
             added_scopes=added_scopes,
             open_browser=not no_browser,
             callback_timeout=timeout,
@@ -121,24 +124,24 @@ def login(
         ),
         Talk(PREFIX, in_command=True),
     )
-    token: Any = grant.store.load()
+    token: Any = choice.store.load()
     what = "still logged in" if token == before else "logged in"
-    where = store_name(grant.store)
+    where = store_name(choice.store)
     say(f"{what}, and the token is in {where}; {lifetimes(token, time.time())}", color="green")
-    _say_where_the_secret_is(grant)
+    _say_where_the_secret_is(choice)
 
 
 _PLACES: dict[str | None, Any] = {None: None, "yes": True, "no": False, "keyring": "keyring", "file": "file"}
 
 
-def _say_where_the_secret_is(grant: Any) -> None:
+def _say_where_the_secret_is(choice: StoreChoice) -> None:
     from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.settings.report import report  # noqa: PLC0415
 
-    where = report(grant.choice).secret.where
+    where = report(choice).secret.where
     if where == "saved":
         say("the client secret is saved; programs on this computer need no variable")
     elif where is None:
-        keep = "; or keep it with aries-auth login --save-secret" if saved_secret.secret_path(grant.store) else ""
+        keep = "; or keep it with aries-auth login --save-secret" if saved_secret.secret_path(choice.store) else ""
         say("programs that keep it fresh need the secret, too: $ARIES_CLIENT_SECRET, or a file named by "
             f"$ARIES_CLIENT_SECRET_FILE{keep}")  # fmt: skip

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from aries_auth import AriesAuth, TokenStore
+    from aries_auth import AriesAuth
     from aries_auth.settings import StoreChoice
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class Grant(NamedTuple):
-    """Which grant a subcommand works on."""
-
-    choice: StoreChoice
-
-    @property
-    def store(self) -> TokenStore:
-        """Where it is kept."""
-        return self.choice.store
-
-    @property
-    def profile(self) -> str | None:
-        """Its profile, or the key of its row; None if a path names the store."""
-        return self.choice.profile
-
-    def auth(self) -> AriesAuth:
-        """The object that hands out its tokens."""
-        from aries_auth.auth import AriesAuth  # noqa: PLC0415
-
-        return AriesAuth(profile=self.profile, store=self.store)
-
-
-def find_grant(profile: str | None, store: str | None) -> Grant:
-    """The grant that the options mean, else the environment (docs/architecture.md, "Environment").
+def find_store(profile: str | None, store: str | None) -> StoreChoice:
+    """The store that the options mean, else the environment (docs/architecture.md, "Environment").
 
     Raises:
         ConfigurationError: a name, URL or key is none, or what it needs is not installed.
     """
     from aries_auth.settings.stores import choose_store  # noqa: PLC0415
 
-    return Grant(choose_store(profile, store, urls=True))
+    return choose_store(profile, store, urls=True)
+
+
+def auth_of(choice: StoreChoice) -> AriesAuth:
+    """The object that hands out the tokens of a store."""
+    from aries_auth.auth import AriesAuth  # noqa: PLC0415
+
+    return AriesAuth(profile=choice.profile, store=choice.store)
 
 
 def _checked_profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

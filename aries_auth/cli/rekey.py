@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from aries_auth.cli.console import Failure, say
-from aries_auth.cli.options import examples, grant_options
+from aries_auth.cli.options import examples, find_store, grant_options
 
 if TYPE_CHECKING:
     from aries_auth.settings.encryption import EncryptableStore
@@ -39,18 +39,18 @@ def rekey(profile: str | None, store: str | None, *, every: bool, encrypt_plain:
     from aries_auth.settings import saved_secret  # noqa: PLC0415
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415
     from aries_auth.settings.encryption import rekey as move  # noqa: PLC0415
-    from aries_auth.settings.stores import choose_store, every_store  # noqa: PLC0415
+    from aries_auth.settings.stores import every_store  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
     cipher = cipher_of_environment()
     if cipher is None:
         raise ConfigurationError("There is no key: set $ARIES_STORE_KEY, or $ARIES_STORE_KEY_FILE.")
     failed = 0
-    for found in every_store(store) if every else [choose_store(profile, store, urls=True)]:
+    for found in every_store(store) if every else [find_store(profile, store)]:
         where = store_name(found.store)
         try:
             token = move(cast("EncryptableStore", found.store), cipher, encrypt_plain=encrypt_plain)
-            saved_secret.rekey(found.store, cipher, encrypt_plain=encrypt_plain)
+            saved_secret.rekey_secret(found.store, cipher, encrypt_plain=encrypt_plain)
         except StoreError as exc:
             if not every:
                 raise

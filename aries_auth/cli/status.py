@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aries_auth.cli.console import put, say
-from aries_auth.cli.options import examples, find_grant, grant_options
+from aries_auth.cli.console import FAILED, LOGIN_REQUIRED, put, say
+from aries_auth.cli.options import examples, find_store, grant_options
 
 if TYPE_CHECKING:
     from aries_auth.settings.report import Report
-
-_ALERT_BELOW = 3 * 86400.0
 
 
 def show_table(report: Report) -> str:
@@ -42,6 +40,7 @@ def one_row(value: str) -> str:
 
 def alert(report: Report) -> str | None:
     """That something has to be done, now or soon; None if nothing has."""
+    from aries_auth.settings.report import LOGIN_DUE  # noqa: PLC0415
     from aries_auth.terminal import in_words  # noqa: PLC0415
 
     token = report.token
@@ -57,7 +56,7 @@ def alert(report: Report) -> str | None:
         return f"{until}: {report.refresh_fault}"
     what = "refresh" if token.refresh_token else "access"
     ends_at = token.refresh_token_expires_at if token.refresh_token else token.expires_at
-    if ends_at is None or ends_at - report.now >= _ALERT_BELOW:
+    if ends_at is None or ends_at - report.now >= LOGIN_DUE:
         return None
     left = ends_at - report.now
     ends = f"ends in {in_words(left)}" if left > 0 else "has ended"
@@ -68,7 +67,7 @@ def exit_code(report: Report) -> int:
     """0 while calls work, 3 if a person must log in, else 1."""
     if report.serves:
         return 0
-    return 1 if report.logged_in else 3
+    return FAILED if report.logged_in else LOGIN_REQUIRED
 
 
 def _color(report: Report) -> str:
@@ -100,7 +99,7 @@ def status(profile: str | None, store: str | None, *, every: bool, as_json: bool
     if every:
         show_all(profile, store, as_json=as_json)
         return
-    report = look(find_grant(profile, store).choice)
+    report = look(find_store(profile, store))
     put(json.dumps(report.document(), indent=2) if as_json else show_table(report))
     text = alert(report)
     if text is not None:
@@ -136,7 +135,7 @@ def show_all(profile: str | None, store: str | None, *, as_json: bool) -> None:
             say(f"{report.profile}: {text}", color=_color(report))
     codes = {exit_code(report) for report in reports}
     if unreadable or codes - {0}:
-        sys.exit(1 if unreadable or 1 in codes else 3)
+        sys.exit(FAILED if unreadable or FAILED in codes else LOGIN_REQUIRED)
 
 
 def _active(profile: str | None, store: str | None) -> str:
@@ -145,7 +144,7 @@ def _active(profile: str | None, store: str | None) -> str:
     from aries_auth.store import store_name  # noqa: PLC0415
 
     try:
-        return store_name(find_grant(profile, store).store)
+        return store_name(find_store(profile, store).store)
     except AriesAuthError:
         return ""
 

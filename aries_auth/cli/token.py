@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from aries_auth.cli.console import Failure, is_out_of_reach, put, say
-from aries_auth.cli.options import examples, find_grant, grant_options, show_trouble
+from aries_auth.cli.options import auth_of, examples, find_store, grant_options, show_trouble
 
 if TYPE_CHECKING:
     from aries_auth import Token, TokenStore
-    from aries_auth.cli.options import Grant
 
 
 @click.command(
@@ -24,21 +23,21 @@ if TYPE_CHECKING:
 @grant_options
 def token(profile: str | None, store: str | None) -> None:
     """Print an access token that can be used now, refreshed if it has to be."""
-    grant = find_grant(profile, store)
-    fresh = _fresh(grant)
+    choice = find_store(profile, store)
+    fresh = _fresh(choice.store)
     if fresh is not None:
         put(fresh.access_token)
         return
     show_trouble()
-    put(grant.auth().get_token())
+    put(auth_of(choice).get_token())
 
 
-def _fresh(grant: Grant) -> Token | None:
+def _fresh(store: TokenStore) -> Token | None:
     """The stored token if it is outside its margin: then nothing that refreshes has to be loaded."""
     from aries_auth.refresh.policy import REFRESH_MARGIN, cache  # noqa: PLC0415
 
-    stored = grant.store.load()
-    if stored is None or stored.token_type.lower() != "bearer":
+    stored = store.load()
+    if stored is None:
         return None
     now = time.time()
     cached = cache(stored, now=now, refresh_margin=REFRESH_MARGIN, spread=0.0)
@@ -55,9 +54,9 @@ def refresh(profile: str | None, store: str | None) -> None:
     from aries_auth.cli.waiting import notice  # noqa: PLC0415
     from aries_auth.settings.report import lifetimes  # noqa: PLC0415
 
-    grant = find_grant(profile, store)
-    with notice(grant.store):
-        refreshed = grant.auth().refresh()
+    choice = find_store(profile, store)
+    with notice(choice.store):
+        refreshed = auth_of(choice).refresh()
     say(f"refreshed: {lifetimes(refreshed, time.time())}")
 
 
@@ -74,7 +73,7 @@ def logout(profile: str | None, store: str | None) -> None:
     from aries_auth.cli.waiting import notice  # noqa: PLC0415
     from aries_auth.store import store_name  # noqa: PLC0415
 
-    kept_in = find_grant(profile, store).store
+    kept_in = find_store(profile, store).store
     found = _what_is_stored(kept_in)
     with notice(kept_in):
         kept_in.delete()

@@ -10,9 +10,7 @@ from typing import Iterable
 
 import click
 
-from aries_auth.cli.console import Failure, say, shown, tell
-
-FAILED = 1
+from aries_auth.cli.console import FAILED, Failure, say, shown, tell
 
 
 def show(exc: click.ClickException) -> int:

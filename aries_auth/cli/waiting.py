@@ -7,17 +7,18 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Generator
 
 from aries_auth.cli.console import say
+from aries_auth.store import store_name
+from aries_auth.store.holder import holder_text, tells_holders
+from aries_auth.store.waiting import NOTICE_AFTER
 
 if TYPE_CHECKING:
     from aries_auth import TokenStore
-
-_AFTER = 2.0
 
 
 @contextmanager
 def notice(store: TokenStore) -> Generator[None, None, None]:
     """Say what is waited for if the block takes longer than two seconds."""
-    timer = threading.Timer(_AFTER, _tell, (store,))
+    timer = threading.Timer(NOTICE_AFTER, _tell, (store,))
     timer.daemon = True
     with suppress(RuntimeError):  # no thread left
         timer.start()
@@ -28,9 +29,6 @@ def notice(store: TokenStore) -> Generator[None, None, None]:
 
 
 def _tell(store: TokenStore) -> None:
-    from aries_auth.store import store_name  # noqa: PLC0415
-    from aries_auth.store.holder import holder_text, tells_holders  # noqa: PLC0415
-
     held = holder_text(store)
     if held:
         say(f"waiting for the lock of {store_name(store)}{held}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aries_auth import settings
 from aries_auth.auth import AriesAuth
-from aries_auth.errors import LoginRequired
+from aries_auth.errors import ConfigurationError, LoginRequired
 from aries_auth.store import TokenStore, store_name
+from aries_auth.store.checks import checked_store
 from aries_auth.token import is_alive, is_refresh_token_alive
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class AriesAuthConfig(AuthConfigBase):
 
     Args:
         profile: names the file in the default folder; else ``$ARIES_PROFILE``, else ``default``.
-        store: where the grant is kept, a path or a `TokenStore`; else ``$ARIES_TOKEN_FILE``, else the profile's file.
+        store: where the grant is kept, a path or a `TokenStore`; else the database of ``$ARIES_STORE_URL``, else an
+            explicit profile's file, else ``$ARIES_TOKEN_FILE``, else the profile's file.
 
     Raises:
         LoginRequired: there is no login that serves a call; the message has the command to run.
@@ -43,6 +45,9 @@ class AriesAuthConfig(AuthConfigBase):
     """
 
     def __init__(self, profile: str | None = None, store: TokenStore | str | os.PathLike[str] | None = None) -> None:
+        store, fault = checked_store(store)  # a URL given for a path may hold a password, which no frame keeps
+        if fault:
+            raise ConfigurationError(fault)
         super().__init__()
         self._auth = AriesAuth(profile=profile, store=store)
         _check_login(profile, store)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.values import check_text, missing, variable
+from aries_auth.settings.values import check_text, command_text, missing, variable
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
 
@@ -77,7 +77,7 @@ class SecretSource:
         try:
             self.read(client_id, store)
         except ConfigurationError as exc:
-            return SecretState(None, str(exc.__dict__.get("for_command") or exc))
+            return SecretState(None, command_text(exc))
         return SecretState(where)
 
     def __repr__(self) -> str:
@@ -171,3 +171,6 @@ class ClientCredentials(NamedTuple):
             raise missing("redirect_uri", "ARIES_REDIRECT_URI")
         redirect_uri = check_redirect_uri(redirect_uri, name)
         return check_text("client_id", client_id) or "", redirect_uri
+
+
+NOTHING_GIVEN: ClientCredentials = ClientCredentials(None, SecretSource(None), None)

@@ -7,12 +7,12 @@ from typing import Callable, ContextManager, Protocol, TypeVar
 
 from aries_auth.errors import ConfigurationError
 from aries_auth.settings.secret_file import read_secret_file
-from aries_auth.settings.values import variable
+from aries_auth.settings.values import STORE_KEYS, variable
 from aries_auth.store import Cipher, StoreEntry
 from aries_auth.store.document import Accept
 from aries_auth.token import Secret, Token
 
-_KEY, _KEY_FILE = "ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE"
+_KEY, _KEY_FILE = STORE_KEYS
 
 
 class EncryptableStore(Protocol):

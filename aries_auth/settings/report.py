@@ -6,16 +6,16 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from aries_auth.settings.credentials import ClientCredentials, SecretSource, SecretState
+from aries_auth.settings.credentials import NOTHING_GIVEN, ClientCredentials, SecretState
 from aries_auth.settings.refreshable import Obstacle, obstacle_of
 from aries_auth.settings.stores import StoreChoice, choose_store, login_command
 from aries_auth.settings.values import variable
 from aries_auth.store import TokenStore, store_name
 from aries_auth.terminal import in_words
-from aries_auth.token import Token
+from aries_auth.token import Token, is_alive, is_refresh_token_alive
 
+LOGIN_DUE = 3 * 86400.0  # seconds before the end of a login from which on people are warned
 _NOT_KNOWN, _EXPIRED = "not known", "has expired"
-_UNTOLD = ClientCredentials(None, SecretSource(None), None)
 
 
 class Report(NamedTuple):
@@ -35,18 +35,12 @@ class Report(NamedTuple):
     @property
     def access_token_valid(self) -> bool:
         """Whether the access token can be used, as far as is known."""
-        token = self.token
-        if token is None or token.token_type.lower() != "bearer":
-            return False
-        return token.expires_at is None or self.now < token.expires_at
+        return self.token is not None and is_alive(self.token, self.now)
 
     @property
     def refresh_token_valid(self) -> bool:
         """Whether there is a refresh token that can be used, as far as is known."""
-        token = self.token
-        if token is None or not token.refresh_token:
-            return False
-        return token.refresh_token_expires_at is None or self.now < token.refresh_token_expires_at
+        return self.token is not None and is_refresh_token_alive(self.token, self.now)
 
     @property
     def logged_in(self) -> bool:
@@ -114,7 +108,7 @@ def report(choice: StoreChoice) -> Report:
 
 
 def report_of(
-    token: Token | None, choice: StoreChoice, *, client: ClientCredentials = _UNTOLD, token_url: str | None = None
+    token: Token | None, choice: StoreChoice, *, client: ClientCredentials = NOTHING_GIVEN, token_url: str | None = None
 ) -> Report:
     """How a token stands that was loaded from a store.
 

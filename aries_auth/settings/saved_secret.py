@@ -6,27 +6,29 @@ atomic replacement. If the system has a keyring, the secret is there, and the fi
 
 from __future__ import annotations
 
-import base64
 import copy
-import json
 import os
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Mapping, NamedTuple, cast
+from typing import NamedTuple
 
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.settings import keyrings
 from aries_auth.store import Cipher, FileTokenStore, TokenStore, store_name
-from aries_auth.store.durable import sync_folder
-from aries_auth.store.locked_file import make_folder_of
+from aries_auth.store.envelope import Advice, seal, unseal
+from aries_auth.store.folder import make_folder_of, remove
 from aries_auth.store.path import resolve
 from aries_auth.store.private import read_private
-from aries_auth.store.temporary import TemporaryFile, remove, why_not_removed
+from aries_auth.store.temporary import TemporaryFile
 from aries_auth.token import VERSION, Secret
 
 KEYRING, FILE = "keyring", "file"
 
 _AGAIN = "To save it anew, run: aries-auth login --save-secret"
+_ADVICE = Advice(
+    no_key="it is encrypted, and there is no key: set $ARIES_STORE_KEY, or pass a store with cipher=",
+    wrong_key="give the key that it was written with, or save it anew: aries-auth login --save-secret",
+    damaged=f". {_AGAIN}",
+)
 _REMOVE = "You can also remove it and run: aries-auth login --save-secret"
 
 
@@ -109,12 +111,10 @@ def save(store: TokenStore, client_id: str, secret: Secret, where: bool | str = 
         if fault and where == KEYRING:
             raise ConfigurationError(f"The client secret can't be saved in the system's keyring: {fault}.")
         in_keyring = not fault
-    document, fault = _document(client_id, None if in_keyring else secret, store)
-    if fault:
-        raise StoreError(f"The client secret can't be saved in {path}: {fault}.")
-    before = _quietly(store)
-    with store.locked():
-        _replace(path, document, store)
+    before = None
+    with suppress(ConfigurationError):  # one that can't be used is replaced
+        before = read(store)
+    _write(SavedSecret(client_id, None if in_keyring else secret), store, f"The client secret can't be saved in {path}")
     if before is not None and before.secret is None and not in_keyring:
         keyrings.remove(path)
     return KEYRING if in_keyring else FILE
@@ -133,7 +133,7 @@ def delete(store: TokenStore) -> bool:
     saved, fault = _read(path, store)
     if saved is None and not fault:
         return False  # a link to a file that is not there
-    if fault and Path(path).is_symlink():
+    if fault and os.path.islink(path):  # noqa: PTH114 - pathlib is slow to load
         raise StoreError(
             f"{path} is a symbolic link to something that can't be used: {fault}. Remove the link yourself."
         )
@@ -143,16 +143,12 @@ def delete(store: TokenStore) -> bool:
             raise ConfigurationError(f"The client secret of {path} could not be removed from the keyring: {fault}.")
     target = resolve(path).path
     with store.locked():
-        try:
-            remove(target)
-        except OSError as exc:
-            raise StoreError(f"{target} can't be removed: {why_not_removed(target, exc)}.") from exc
-        sync_folder(str(Path(target).parent))
+        remove(target)
     return True
 
 
-def rekey(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
-    """Save the secret anew under a cipher's newest key; returns whether there is one. As `rekey` does with the token.
+def rekey_secret(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
+    """Save the secret anew under a cipher's newest key, as `rekey` does with the token; returns whether there is one.
 
     Raises:
         StoreError: it can't be read under the cipher, is plain and `encrypt_plain` was not said, or can't be written.
@@ -171,29 +167,29 @@ def rekey(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> bool:
         working.cipher = cipher
     if saved is None:
         raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
-    document, fault = _document(saved.client_id, saved.secret, working)
-    if fault:
-        raise StoreError(f"The saved client secret {path} can't be moved: {fault}.")
-    with store.locked():
-        _replace(path, document, working)
+    _write(saved, working, f"The saved client secret {path} can't be moved")
     return True
 
 
-def _quietly(store: FileTokenStore) -> SavedSecret | None:
-    with suppress(ConfigurationError):
-        return read(store)
-    return None
+def _write(saved: SavedSecret, store: FileTokenStore, failure: str) -> None:
+    """Replace the file under the store's lock; `failure` begins what is said if the cipher fails."""
+    document, fault = _sealed(saved, store)
+    if fault:
+        raise StoreError(f"{failure}: {fault}.")
+    with store.locked():
+        target = resolve(f"{store.path}.secret").path
+        make_folder_of(target)
+        temporary = TemporaryFile(target, store.mode)
+        try:
+            temporary.create(len(document.reveal()))
+            temporary.replace_target(document)
+        finally:
+            temporary.discard()
 
 
-def _replace(path: str, document: Secret, store: FileTokenStore) -> None:
-    target = resolve(path).path
-    make_folder_of(target)
-    temporary = TemporaryFile(target, store.mode)
-    try:
-        temporary.create(len(document.reveal()))
-        temporary.replace_target(document)
-    finally:
-        temporary.discard()
+def _sealed(saved: SavedSecret, store: FileTokenStore) -> tuple[Secret, str]:
+    kept = {"kept_in": KEYRING} if saved.secret is None else {"client_secret": saved.secret.reveal()}
+    return seal({"version": VERSION, "client_id": saved.client_id, **kept}, store.cipher)
 
 
 # Reading: what went wrong is returned, so that it is raised from a frame that never held the secret.
@@ -206,14 +202,11 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
         return None, f"{str(exc).rstrip('.')}. {_REMOVE}"
     if raw is None:
         return None, fault and f"{fault}. {_REMOVE}"
-    document, fault = _object(Secret(raw.decode("latin-1")))
-    raw = None
-    if document is not None and "ciphertext" in document:
-        document, fault = _decrypted(document, store)
-    elif document is not None and store.cipher is not None and "client_secret" in document:
-        return None, f"a key was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE), but it is not encrypted. {_AGAIN}"
+    document, was_encrypted, fault = unseal(raw, store.cipher, _ADVICE)
     if document is None:
         return None, fault
+    if not was_encrypted and store.cipher is not None and "client_secret" in document:
+        return None, f"a key was given ($ARIES_STORE_KEY, $ARIES_STORE_KEY_FILE), but it is not encrypted. {_AGAIN}"
     client_id, secret = document.get("client_id"), document.get("client_secret")
     if not isinstance(client_id, str) or not client_id:
         return None, f"it names no client. {_AGAIN}"
@@ -222,43 +215,3 @@ def _read(path: str, store: FileTokenStore) -> tuple[SavedSecret | None, str]:
     if secret is None and document.get("kept_in") == KEYRING:
         return SavedSecret(client_id, None), ""
     return None, f"there is no secret in it. {_AGAIN}"
-
-
-def _object(raw: Secret) -> tuple[Mapping[str, Any] | None, str]:
-    try:
-        document = json.loads(raw.reveal().encode("latin-1").decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None, f"it is not JSON. {_AGAIN}"
-    if not isinstance(document, dict):
-        return None, f"it is not a JSON object. {_AGAIN}"
-    found = cast("dict[str, Any]", document)
-    if isinstance(found.get("version"), bool) or found.get("version") != VERSION:
-        return None, f"its version is not {VERSION}; it may come from a newer aries-auth. {_AGAIN}"
-    return found, ""
-
-
-def _decrypted(envelope: Mapping[str, Any], store: FileTokenStore) -> tuple[Mapping[str, Any] | None, str]:
-    cipher = store.cipher
-    if cipher is None:
-        return None, "it is encrypted, and there is no key: set $ARIES_STORE_KEY, or pass a store with cipher="
-    try:
-        raw = Secret(bytes(cipher.decrypt(base64.b64decode(envelope["ciphertext"], validate=True))).decode("latin-1"))
-    except Exception as exc:  # noqa: BLE001 - anything may stand behind `cipher`
-        return None, (
-            f"it can't be decrypted ({type(exc).__name__}): give the key that it was written with, or save it anew: "
-            "aries-auth login --save-secret"
-        )
-    return _object(raw)
-
-
-def _document(client_id: str, secret: Secret | None, store: FileTokenStore) -> tuple[Secret, str]:
-    kept: dict[str, str] = {"kept_in": KEYRING} if secret is None else {"client_secret": secret.reveal()}
-    text = Secret(json.dumps({"version": VERSION, "client_id": client_id, **kept}, indent=2) + "\n")
-    kept = {}
-    if store.cipher is None:
-        return text, ""
-    try:
-        ciphertext = base64.b64encode(store.cipher.encrypt(text.reveal().encode("ascii"))).decode("ascii")
-    except Exception as exc:  # noqa: BLE001 - as above
-        return Secret(""), f"the cipher's encrypt raised {type(exc).__name__}"
-    return Secret(json.dumps({"version": VERSION, "ciphertext": ciphertext}, indent=2) + "\n"), ""

@@ -7,13 +7,12 @@ import stat
 from functools import lru_cache
 
 from aries_auth.errors import ConfigurationError, printable
+from aries_auth.store.system import open_flags, os_error_text
 from aries_auth.token import Secret
 
 _LARGEST = 64 * 1024
 # Without blocking: a named pipe would be waited for until somebody writes to it.
-_FLAGS = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY", "O_NOINHERIT")
-)
+_FLAGS = open_flags("O_RDONLY", "O_NONBLOCK", "O_NOCTTY")
 
 
 def read_secret_file(path: str, *, what: str, name: str) -> Secret:
@@ -41,14 +40,14 @@ def _read(path: str) -> tuple[Secret, str]:
     except FileNotFoundError:
         return nothing, "No such file. Make it, or unset the variable"
     except (OSError, ValueError) as exc:
-        return nothing, getattr(exc, "strerror", None) or type(exc).__name__
+        return nothing, os_error_text(exc)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return nothing, "Is a directory" if stat.S_ISDIR(status.st_mode) else "it is no regular file"
         raw = os.read(descriptor, _LARGEST + 1)
     except OSError as exc:
-        return nothing, exc.strerror or type(exc).__name__
+        return nothing, os_error_text(exc)
     finally:
         os.close(descriptor)
     if len(raw) > _LARGEST:

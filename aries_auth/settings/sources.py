@@ -7,7 +7,7 @@ from typing import Any, Callable, NamedTuple
 from aries_auth.errors import AriesAuthError
 from aries_auth.settings.stores import StoreChoice
 from aries_auth.settings.urls import api_origins, authorize_url, check_redirect_uri, token_url
-from aries_auth.settings.values import check_text, flag_variable, variable
+from aries_auth.settings.values import STORE_KEYS, check_text, flag_variable, variable
 from aries_auth.store import store_name
 from aries_auth.token import Token
 from aries_auth.token_endpoint.addresses import API_ORIGIN, AUTHORIZE_URL, TOKEN_URL
@@ -92,7 +92,7 @@ def _secret(where: str | None) -> Setting:
 
 
 def _keys() -> Setting:
-    for name in ("ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE"):
+    for name in STORE_KEYS:
         if variable(name) is not None:
             return Setting("store_key", HIDDEN, f"${name}")
     return Setting("store_key", None, "default")

@@ -6,7 +6,7 @@ import os
 from typing import Any, Iterator, NamedTuple
 
 from aries_auth.errors import ConfigurationError, printable
-from aries_auth.settings.values import variable
+from aries_auth.settings.values import STORE_KEYS, variable
 from aries_auth.store import (
     Cipher,
     FileTokenStore,
@@ -16,12 +16,11 @@ from aries_auth.store import (
     store_command_options,
     store_name,
 )
-from aries_auth.store.checks import URL_AS_PATH
+from aries_auth.store.checks import is_mode
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret
 
 _URL, _FILE, _PROFILE, _MODE = "ARIES_STORE_URL", "ARIES_TOKEN_FILE", "ARIES_PROFILE", "ARIES_TOKEN_FILE_MODE"
-_KEYS = ("ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE")
 _TABLE = "aries_tokens"
 _IN_CODE = "in the program that has this store: aries_auth.login(store=...), or AuthorizationCodeFlow"
 
@@ -61,7 +60,7 @@ def choose_store(
 
     Args:
         profile: a profile's name, or None.
-        store: a path or a store, or None.
+        store: a path or a store that `store_fault` has found nothing wrong with, or None.
         urls: whether `store` may be the URL of a database, as the command's ``--store`` may.
 
     Raises:
@@ -69,10 +68,8 @@ def choose_store(
     """
     if store is not None and not isinstance(store, (str, os.PathLike)):
         return StoreChoice(store, getattr(store, "key", None), "parameter")
-    if "://" in str(store):
+    if urls and "://" in str(store):
         url, store = Secret(str(store)), None  # there may be a password in it
-        if not urls:
-            raise _no_url()
         return _row_of_profile(url, profile, "--store", "parameter")
     if store is not None:
         return StoreChoice(_file(store), None, "parameter")
@@ -98,14 +95,7 @@ def _source_of_profile(given: str | None) -> str:
 
 def resolve_store(profile: str | None, store: TokenStore | str | os.PathLike[str] | None) -> TokenStore:
     """The store of `choose_store`."""
-    if isinstance(store, (str, os.PathLike)) and "://" in str(store):
-        store = None  # as above
-        raise _no_url()
     return choose_store(profile, store).store
-
-
-def _no_url() -> ConfigurationError:
-    return ConfigurationError(URL_AS_PATH)
 
 
 def every_store(store: str | None) -> Iterator[StoreChoice]:
@@ -153,7 +143,7 @@ def _mode() -> int:
         mode = int(text, 8)
     except ValueError:
         mode = 0
-    if mode & 0o600 != 0o600 or not 0 <= mode <= 0o777:
+    if not is_mode(mode):
         raise ConfigurationError(
             f"${_MODE} must be octal permission bits such as 0660 that let the owner read and write, not "
             f"{printable(ascii(text))}."
@@ -163,7 +153,7 @@ def _mode() -> int:
 
 def cipher_of_settings() -> Cipher | None:
     """The cipher for the keys of the environment; None without keys, and nothing is imported then."""
-    if not any(variable(name) for name in _KEYS):
+    if not any(variable(name) for name in STORE_KEYS):
         return None
     from aries_auth.settings.encryption import cipher_of_environment  # noqa: PLC0415 - few encrypt
 
@@ -193,7 +183,7 @@ def _path_or_none(name: str) -> str | None:
 
 def login_command(profile: str | None, store: TokenStore) -> str:
     """What a person has to run to log in again for this store; never a command that can't work."""
-    if getattr(store, "cipher", None) is not None and not any(variable(name) for name in _KEYS):
+    if getattr(store, "cipher", None) is not None and not any(variable(name) for name in STORE_KEYS):
         return _IN_CODE  # the command would not know the key
     if isinstance(store, FileTokenStore):
         _, _, own = (store_command_options(store) or "").partition("--profile ")

@@ -9,6 +9,8 @@ from aries_auth.errors import AriesAuthError, ConfigurationError, printable
 
 E = TypeVar("E", bound=AriesAuthError)
 
+# The variables for the keys of encrypted stores: the keys themselves, or the file that has them.
+STORE_KEYS = ("ARIES_STORE_KEY", "ARIES_STORE_KEY_FILE")
 _SECRET = "client_secret"
 
 

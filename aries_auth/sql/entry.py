@@ -8,14 +8,13 @@ from typing import Any, Callable, Mapping
 from aries_auth.errors import LockTimeout
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.sql.connecting import connecting_until
-from aries_auth.sql.fault import PATIENCE, DatabaseFault, FaultKind
-from aries_auth.sql.grant import Grant
+from aries_auth.sql.fault import PATIENCE, POLL, DatabaseFault, FaultKind
+from aries_auth.sql.grant_row import GrantRow
 from aries_auth.sql.row import RowLock
 from aries_auth.store.protocol import block_has_ended
 from aries_auth.token import Secret, Token
 
 _SLICE = 0.25
-_POLL = 0.02
 
 
 class SQLEntry:
@@ -23,7 +22,7 @@ class SQLEntry:
 
     __module__ = "aries_auth.sql"
 
-    def __init__(self, grant: Grant, row: RowLock, lock_timeout: float) -> None:
+    def __init__(self, grant: GrantRow, row: RowLock, lock_timeout: float) -> None:
         self._grant = grant
         self._lock_timeout = lock_timeout
         self._row = row
@@ -100,7 +99,7 @@ class SQLEntry:
                 fault = self._row.acquire(_SLICE) or self._act_if_as_seen(act, written)
             if fault is None or fault.kind in (FaultKind.OTHER, FaultKind.MISSING) or monotonic() >= deadline:
                 return fault
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _act_if_as_seen(self, act: Callable[[], DatabaseFault | None], written: Secret | None) -> DatabaseFault | None:
         found, fault = self._row.read()

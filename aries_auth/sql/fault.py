@@ -42,6 +42,7 @@ class DatabaseFault:
 
 # Seconds for which a lost connection is tried for again, if nothing is at stake but the wait: a server restarts.
 PATIENCE = 5.0
+POLL = 0.02  # seconds between two tries for a row that somebody else holds
 GOES_BY = (FaultKind.LOST, FaultKind.AGAIN)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25

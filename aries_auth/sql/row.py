@@ -10,12 +10,11 @@ from sqlalchemy import Connection
 
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.sql.database import Database, give_back, hold
-from aries_auth.sql.fault import DatabaseFault, FaultKind, attempt
+from aries_auth.sql.fault import POLL, DatabaseFault, FaultKind, attempt
 from aries_auth.sql.table import GrantTable, Reservation, isolation, restore
 from aries_auth.token import Secret
 
 _SAVEPOINT = "aries_auth"
-_POLL = 0.02
 _RELOCK = 5.0
 # How many seconds to honour a reservation whose lock is gone: its owner has lost its connection, and may still save. A
 # refresh ahead of time, which tries once, can wait; a caller that needs a token now can't wait for a dead owner.
@@ -115,12 +114,12 @@ class RowLock:
     def _lock_again(self, connection: Connection) -> DatabaseFault | None:
         deadline = monotonic() + _RELOCK
         while True:
-            reservation, fault = self._lock(connection, max(_POLL, deadline - monotonic()))
+            reservation, fault = self._lock(connection, max(POLL, deadline - monotonic()))
             if fault is None and (reservation is None or reservation.at != self._reserved_at):
                 fault = DatabaseFault(FaultKind.BUSY, "somebody else took the lock meanwhile")
             elif fault is not None and fault.kind is FaultKind.BUSY and monotonic() < deadline:
                 attempt(connection.rollback)
-                time.sleep(_POLL)
+                time.sleep(POLL)
                 continue
             if fault is not None:
                 self._let_go(lost=fault.kind is FaultKind.LOST)

@@ -10,6 +10,7 @@ from sqlalchemy import URL
 from aries_auth.errors import ConfigurationError, StoreError
 from aries_auth.store.path import absolute, resolve
 from aries_auth.store.private import private_fault
+from aries_auth.store.system import open_flags
 
 _MODE = 0o600
 # SQLite makes them with the permissions that the database has; older ones may be left from when it had others.
@@ -49,6 +50,6 @@ def _path(database: str) -> str | None:
 def _make_private(path: str) -> None:
     # SQLite itself goes by the umask.
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), _MODE))
+        os.close(os.open(path, open_flags("O_WRONLY", "O_CREAT", "O_EXCL"), _MODE))
     except OSError:
         return  # there already, or what SQLite will say better

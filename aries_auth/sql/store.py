@@ -13,17 +13,15 @@ from aries_auth.singleflight.clock import check_seconds, monotonic
 from aries_auth.sql.connecting import connecting_until
 from aries_auth.sql.database import Database
 from aries_auth.sql.entry import SQLEntry
-from aries_auth.sql.fault import GOES_BY, PATIENCE, DatabaseFault, FaultKind, longer_pause, patiently
-from aries_auth.sql.grant import Grant
+from aries_auth.sql.fault import GOES_BY, PATIENCE, POLL, DatabaseFault, FaultKind, longer_pause, patiently
+from aries_auth.sql.grant_row import GrantRow
 from aries_auth.sql.row import RowLock
 from aries_auth.sql.table import TABLE, GrantTable, grant_table
 from aries_auth.store.checks import check_cipher
-from aries_auth.store.document import Accept, Cipher
-from aries_auth.store.protocol import LOCK_TIMEOUT
+from aries_auth.store.document import Accept
+from aries_auth.store.protocol import LOCK_TIMEOUT, Cipher
 from aries_auth.terminal import quoted
 from aries_auth.token import Secret, Token
-
-_POLL = 0.02
 
 
 class SQLTokenStore:
@@ -170,7 +168,7 @@ class SQLTokenStore:
             elif fault.kind in (FaultKind.BUSY, FaultKind.EXHAUSTED):
                 if monotonic() >= deadline:
                     raise self._lock_timeout(timeout, fault)
-                time.sleep(min(_POLL, max(0.0, deadline - monotonic())))
+                time.sleep(min(POLL, max(0.0, deadline - monotonic())))
             elif fault.kind in GOES_BY and monotonic() < patience:
                 time.sleep(pause)
                 pause = longer_pause(pause)
@@ -189,8 +187,8 @@ class SQLTokenStore:
         )
 
     @property
-    def _grant(self) -> Grant:
-        return Grant(self._database, self._rows, self.key, self.cipher, self.accept)
+    def _grant(self) -> GrantRow:
+        return GrantRow(self._database, self._rows, self.key, self.cipher, self.accept)
 
     @property
     def _rows(self) -> GrantTable:

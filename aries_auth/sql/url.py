@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Iterator
 
 from sqlalchemy import URL, make_url
@@ -10,6 +9,7 @@ from sqlalchemy import URL, make_url
 from aries_auth.errors import printable
 from aries_auth.sql.fault import attempt
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.addresses import is_loopback
 
 DIALECTS = ("postgresql", "mysql", "mariadb", "sqlite")
 USABLE = "it is for postgresql, mysql, mariadb and sqlite"
@@ -57,12 +57,7 @@ def _hosts(url: URL) -> Iterator[str]:
 
 def _is_local(host: str) -> bool:
     """Whether it is this computer: nothing named, a unix socket, a loopback address."""
-    if not host or host.startswith(("/", "@")) or host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return not host or host.startswith(("/", "@")) or is_loopback(host.strip("[]"))
 
 
 def shown(url: URL) -> str:

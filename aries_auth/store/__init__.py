@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from aries_auth.store.checks import store_fault
-from aries_auth.store.document import Cipher
 from aries_auth.store.file import FileTokenStore
 from aries_auth.store.profile import check_profile, profile_path
 from aries_auth.store.protocol import (
     LOCK_TIMEOUT,
+    Cipher,
     StoreAttributes,
     StoreEntry,
     TokenStore,

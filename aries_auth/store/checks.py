@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from aries_auth.errors import ConfigurationError, printable
 
 _STORE_METHODS = ("load", "save", "delete", "locked")
 _CIPHER_METHODS = ("encrypt", "decrypt")
-URL_AS_PATH = "store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key)."
+Given = TypeVar("Given")
+
+
+def checked_store(store: Given) -> tuple[Given | None, str]:
+    """What was given as a store, if anything, and ""; or None and what is wrong with it."""
+    fault = "" if store is None else store_fault(store)
+    return (None, fault) if fault else (store, "")
 
 
 def store_fault(store: object) -> str:
@@ -37,17 +43,23 @@ def path_fault(path: object) -> str:
     name = path if isinstance(path, str) else os.fsdecode(given)
     if not name or "\0" in name:
         return "The path of a token file must not be empty, and can't have a NUL in it."
-    return URL_AS_PATH if "://" in name else ""
+    if "://" in name:
+        return "store is a URL, and a path is wanted. For a database pass SQLTokenStore(url, key)."
+    return ""
+
+
+def is_mode(mode: object) -> bool:
+    """Whether it is permission bits for a file that let its owner read and write."""
+    return isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777 and mode & 0o600 == 0o600
 
 
 def check_mode(mode: object) -> None:
-    """Refuse a mode of a file that is no permission bits, or keeps its owner out. Raises ConfigurationError."""
-    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777 and mode & 0o600 == 0o600:
-        return
-    raise ConfigurationError(
-        "mode must be permission bits such as 0o600 that let the owner read and write, as an int, not "
-        f"{printable(repr(mode))}."
-    )
+    """Refuse what is no mode of a file. Raises ConfigurationError."""
+    if not is_mode(mode):
+        raise ConfigurationError(
+            "mode must be permission bits such as 0o600 that let the owner read and write, as an int, not "
+            f"{printable(repr(mode))}."
+        )
 
 
 def check_cipher(store: Any) -> None:

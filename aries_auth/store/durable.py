@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-from aries_auth.store.path import reason
+from aries_auth.store.system import os_error_text
 from aries_auth.token import Secret
 
 _NOT_SUPPORTED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
@@ -49,7 +49,7 @@ def write_and_close(descriptor: int, document: Secret, allocated: int) -> str:
         try:
             step(descriptor)
         except OSError as exc:
-            fault = fault or f"{name} said {reason(exc)}"
+            fault = fault or f"{name} said {os_error_text(exc)}"
     return fault
 
 
@@ -88,5 +88,5 @@ def sync_folder(folder: str) -> str:
         finally:
             os.close(descriptor)
     except OSError as exc:
-        return "" if exc.errno in _NOT_SUPPORTED else f"fsync of its folder said {reason(exc)}"
+        return "" if exc.errno in _NOT_SUPPORTED else f"fsync of its folder said {os_error_text(exc)}"
     return ""

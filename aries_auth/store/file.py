@@ -8,11 +8,11 @@ from typing import Any
 from aries_auth.errors import ConfigurationError
 from aries_auth.singleflight.clock import check_seconds
 from aries_auth.store.checks import check_cipher, check_mode, path_fault
-from aries_auth.store.document import Accept, Cipher
+from aries_auth.store.document import Accept
 from aries_auth.store.locked_file import LockedFile
 from aries_auth.store.path import Place, absolute, resolve
 from aries_auth.store.profile import check_case, check_profile, profile_path
-from aries_auth.store.protocol import LOCK_TIMEOUT
+from aries_auth.store.protocol import LOCK_TIMEOUT, Cipher
 from aries_auth.store.reading import load_token
 from aries_auth.token import Token
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from aries_auth.store.protocol import TokenStore
+
+_LOCKS = "/proc/locks"
 
 
 def lock_holder(path: str) -> int | None:
@@ -15,11 +16,12 @@ def lock_holder(path: str) -> int | None:
     if sys.platform == "win32":
         return None
     with suppress(OSError, ValueError):
-        status = Path(path).stat()
+        status = os.stat(path)
         wanted = (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino)
-        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        with open(_LOCKS, encoding="ascii") as lines:
             # 1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234567 0 EOF
-            fields = line.split()
+            locks = [line.split() for line in lines]
+        for fields in locks:
             if len(fields) < 6 or fields[1] != "FLOCK":
                 continue
             major, minor, inode = fields[5].split(":")
@@ -42,7 +44,7 @@ def lock_path(store: TokenStore) -> str | None:
 
 def tells_holders(store: TokenStore) -> bool:
     """Whether the system tells who holds a store's lock."""
-    return isinstance(getattr(store, "path", None), str) and Path("/proc/locks").exists()
+    return isinstance(getattr(store, "path", None), str) and os.path.exists(_LOCKS)
 
 
 def holder_text(store: TokenStore) -> str:

@@ -20,7 +20,7 @@ from typing import Callable, Tuple
 
 from aries_auth.errors import LockTimeout, StoreError
 from aries_auth.store.holder import holder_note
-from aries_auth.store.path import effective_user, reason
+from aries_auth.store.system import effective_user, open_flags, os_error_text
 
 if sys.version_info[:2] == (3, 10):
     # The filelock of Python 3.10 imports it, and a Python whose end has begun refuses its first import.
@@ -28,35 +28,25 @@ if sys.version_info[:2] == (3, 10):
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.01
-_FLAGS = (
-    os.O_RDWR
-    | os.O_CREAT
-    | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"))
-)
+_FLAGS = open_flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")
 # Files that a forked child must close: they share their lock with the parent's.
 _open_files: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
 
 
-def exclusive_lock(path: str, timeout: float, *, monotonic: Callable[[], float] = time.monotonic) -> ExclusiveLock:
-    """Hold the lock file `path` in a ``with`` block, waiting at most `timeout` seconds for it (0: one try).
+class ExclusiveLock:
+    """The lock file `path`, held in a ``with`` block; waits at most `timeout` seconds for it (0: one try).
 
-    The lock file stays when the lock is released: unlinking it would let two holders lock two files of one name.
+    The file stays when the lock is released: unlinking it would let two holders lock two files of one name.
+
+    A class rather than a generator: a Ctrl-C in `__enter__` releases what was taken at once, and not when PyPy collects
+    a generator.
 
     Raises:
         LockTimeout: somebody else held it all that time.
         StoreError: the file can't be opened safely, or its filesystem has no locks.
     """
-    return ExclusiveLock(path, timeout, monotonic)
 
-
-class ExclusiveLock:
-    """The lock file, opened for as long as the lock is tried or held.
-
-    A class rather than a generator: a Ctrl-C in `__enter__` releases what was taken at once, and not when PyPy collects
-    a generator.
-    """
-
-    def __init__(self, path: str, timeout: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, path: str, timeout: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._timeout = timeout
         self._monotonic = monotonic
@@ -104,8 +94,8 @@ class ExclusiveLock:
             return lock(file.fileno()) and _same_file(self._path, file.fileno())
         except OSError as exc:
             raise StoreError(
-                f"The filesystem of {self._path} gives no lock ({reason(exc)}), and without one two processes could "
-                "spend the same refresh token. Keep the token file on a local filesystem."
+                f"The filesystem of {self._path} gives no lock ({os_error_text(exc)}), and without one two processes "
+                "could spend the same refresh token. Keep the token file on a local filesystem."
             ) from exc
 
     def release(self) -> None:
@@ -171,7 +161,7 @@ def _open(path: str) -> io.FileIO:
     try:
         file = io.FileIO(path, "r+", opener=_opener)
     except OSError as exc:
-        what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else reason(exc)
+        what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else os_error_text(exc)
         raise StoreError(f"The lock file {path} can't be opened: {what}.") from exc
     _open_files.add(file)
     try:

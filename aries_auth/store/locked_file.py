@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Mapping
 
 from aries_auth.errors import StoreError
 from aries_auth.store.document import encode
-from aries_auth.store.durable import sync_folder
-from aries_auth.store.lock import ExclusiveLock, exclusive_lock
-from aries_auth.store.path import Place, resolve
+from aries_auth.store.folder import make_folder_of, remove
+from aries_auth.store.lock import ExclusiveLock
+from aries_auth.store.path import Place
 from aries_auth.store.protocol import block_has_ended
 from aries_auth.store.reading import load_token, read_token
-from aries_auth.store.temporary import NotDurable, TemporaryFile, make_folder, remove, why_not_removed
+from aries_auth.store.temporary import NotDurable, TemporaryFile
 from aries_auth.token import Token
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class LockedFile:
         if not place.has_folder:
             make_folder_of(place.path)
         self._entry = FileEntry(self._store, place)
-        self._lock = exclusive_lock(f"{place.path}.lock", self._timeout)
+        self._lock = ExclusiveLock(f"{place.path}.lock", self._timeout)
         try:
             self._lock.__enter__()
             return self._entry
@@ -55,13 +54,6 @@ class LockedFile:
         finally:
             if self._lock is not None:
                 self._lock.__exit__(kind, exc, traceback)
-
-
-def make_folder_of(path: str) -> None:
-    """Make the missing folders above a file's own path. Raises StoreError, also if a link was put there meanwhile."""
-    make_folder(os.path.dirname(path))
-    if resolve(path).path != path:
-        raise StoreError(f"{path} became a symbolic link while its folder was made. Use a folder of your own.")
 
 
 class FileEntry:
@@ -125,12 +117,7 @@ class FileEntry:
             self._check_readable()
         self._temporary.check_process()
         self._temporary.discard()
-        for path in (self._target, self._temporary.path):
-            try:
-                remove(path)
-            except OSError as exc:
-                raise StoreError(f"{path} can't be removed: {why_not_removed(path, exc)}.") from exc
-        sync_folder(os.path.dirname(self._target))  # or a power cut could bring a logged-out token back
+        remove(self._target, self._temporary.path)
         self._stored_extra = {}
 
     def _check_readable(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import NamedTuple
 
 from aries_auth.errors import ConfigurationError, StoreError, printable
+from aries_auth.store.system import effective_user
 
 _MOST_LINKS = 40  # as Linux has it
 
@@ -24,18 +25,6 @@ class Place(NamedTuple):
     path: str
     linked: bool
     has_folder: bool
-
-
-def reason(exc: OSError) -> str:
-    """What the system says, in its own words."""
-    return exc.strerror or type(exc).__name__
-
-
-def effective_user() -> int | None:
-    """The id of the user that this process acts as. None if the platform has none (Windows, Pyodide)."""
-    if sys.platform == "win32":
-        return None
-    return os.geteuid() if hasattr(os, "geteuid") else None
 
 
 def absolute(name: str) -> str:

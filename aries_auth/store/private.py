@@ -7,14 +7,12 @@ import stat
 import sys
 from contextlib import suppress
 
-from aries_auth.store.path import effective_user, reason
+from aries_auth.store.system import effective_user, open_flags, os_error_text
 from aries_auth.store.windows import OPEN_PATIENCE, patiently
 
 _LARGEST = 4 * 1024 * 1024
 _TOO_LARGE = f"it is larger than {_LARGEST} bytes"
-_FLAGS = os.O_RDONLY | sum(
-    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
-)
+_FLAGS = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK")
 
 
 def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
@@ -27,7 +25,7 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
     except FileNotFoundError:
         return None, ""
     except OSError as exc:
-        return None, reason(exc)
+        return None, os_error_text(exc)
     try:
         if sys.platform == "win32":
             # No folder or device opens there, and what is open can't be replaced: closed as soon as can be.
@@ -41,7 +39,7 @@ def read_private(path: str, mode: int) -> tuple[bytes | None, str]:
             return None, _TOO_LARGE
         return _read(descriptor, status.st_size), ""
     except OSError as exc:
-        return None, reason(exc)
+        return None, os_error_text(exc)
     finally:
         with suppress(OSError):  # what was read was read
             os.close(descriptor)

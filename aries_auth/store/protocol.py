@@ -1,4 +1,4 @@
-"""What a token store is, as protocols: you can pass whatever has these methods as ``store=``."""
+"""What a token store and a cipher are, as protocols: you can pass whatever has these methods."""
 
 from __future__ import annotations
 
@@ -106,6 +106,18 @@ class StoreAttributes(Protocol):
         `LoginRequired` shows them in the command that it names. Without them that command says ``--store`` and the
         store's name.
         """
+        ...
+
+
+class Cipher(Protocol):
+    """Encrypts tokens at rest, e.g. ``cryptography.fernet.MultiFernet``."""
+
+    def encrypt(self, data: bytes, /) -> bytes:
+        """The data, encrypted and authenticated."""
+        ...
+
+    def decrypt(self, token: bytes, /) -> bytes:
+        """What `encrypt` was given; raises whatever it likes if key or data is wrong."""
         ...
 
 

@@ -9,12 +9,12 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
-from aries_auth.store.path import effective_user
 from aries_auth.store.private import allowed_mode
+from aries_auth.store.system import effective_user, open_flags
 
 _DESCRIPTORS, _MOUNTS = "/proc/self/fdinfo", "/proc/self/mountinfo"
-_NAME_ALONE = sum(getattr(os, name, 0) for name in ("O_PATH", "O_NOFOLLOW", "O_CLOEXEC"))
-_TO_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC"))
+_NAME_ALONE = open_flags("O_PATH", "O_NOFOLLOW")
+_TO_READ = open_flags("O_RDONLY", "O_NONBLOCK", "O_NOFOLLOW")
 _GET_FLAGS = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601  # FS_IOC_GETFLAGS of linux/fs.h
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _CURE = (
@@ -122,12 +122,8 @@ def _mount_of(descriptor: int) -> bytes:
     return rest.partition(b"\n")[0].strip()
 
 
-def is_mount_point(path: str) -> bool:
-    """Whether another file or folder is mounted at this path."""
-    return _is_mount_point(path, _standing(path).mount, _standing(os.path.dirname(path)).mount)
-
-
 def _is_mount_point(path: str, own: bytes, above: bytes) -> bool:
+    """Whether something is mounted at this path; `own` and `above` are the mounts that it and its folder are in."""
     if own and above:
         return own != above
     mounted = _mount_points()

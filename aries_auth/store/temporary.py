@@ -8,57 +8,17 @@ from contextlib import suppress
 
 from aries_auth.errors import StoreError
 from aries_auth.store.durable import allocate, sync_folder, write_and_close
-from aries_auth.store.path import reason
+from aries_auth.store.folder import make_folder
 from aries_auth.store.replaceable import permission_fault, replace_fault
+from aries_auth.store.system import open_flags, os_error_text
 from aries_auth.store.windows import REPLACE_PATIENCE, patiently
 from aries_auth.token import Secret
 
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"))
-)
+_FLAGS = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW")
 
 
 class NotDurable(StoreError):
     """The token is saved and everybody sees it, but a power cut now could bring the old one back."""
-
-
-def remove(path: str) -> None:
-    """Remove a file; nothing happens if there is none. Raises OSError."""
-    with suppress(FileNotFoundError):
-        patiently(lambda: os.unlink(path), REPLACE_PATIENCE)
-
-
-def why_not_removed(path: str, exc: OSError) -> str:
-    """What keeps a file from being removed, with what to do next."""
-    if os.path.isdir(path):
-        return "it is a directory. Choose another path, or remove the directory yourself"
-    cure = ". Choose another path, or have its owner remove it" if isinstance(exc, PermissionError) else ""
-    return replace_fault(path) or f"{reason(exc)}{cure}"
-
-
-def make_folder(folder: str) -> None:
-    """Make a folder and those above it, private, if they are missing.
-
-    Raises:
-        StoreError: it can't be made.
-    """
-    if os.path.isdir(folder):
-        return
-    above = os.path.dirname(folder)
-    if above != folder:
-        make_folder(above)
-    try:
-        os.mkdir(folder, 0o700)
-        if os.stat(folder).st_mode & 0o700 != 0o700:
-            os.chmod(folder, 0o700)  # a umask that takes the owner's own bits
-    except FileExistsError:
-        if not os.path.isdir(folder):  # else somebody else was faster
-            raise StoreError(f"The folder {folder} can't be made: there is a file of that name.") from None
-    except OSError as exc:
-        raise StoreError(f"The folder {folder} can't be made: {reason(exc)}.") from exc
 
 
 class TemporaryFile:
@@ -107,8 +67,8 @@ class TemporaryFile:
         except OSError as exc:
             self.discard()
             raise StoreError(
-                f"The token file {self._target} can't be replaced, since {self.path} can't be made: {reason(exc)}. "
-                "Nothing was changed."
+                f"The token file {self._target} can't be replaced, since {self.path} can't be made: "
+                f"{os_error_text(exc)}. Nothing was changed."
             ) from exc
         if fault:
             self.discard()
@@ -152,7 +112,7 @@ class TemporaryFile:
         except OSError as exc:
             with suppress(OSError):
                 os.unlink(self.path)
-            raise StoreError(f"The token file {self._target} could not be replaced: {reason(exc)}.") from exc
+            raise StoreError(f"The token file {self._target} could not be replaced: {os_error_text(exc)}.") from exc
         if fault:
             raise StoreError(f"The token file {self._target} was replaced, but may not outlive a power cut: {fault}.")
         fault = sync_folder(folder)

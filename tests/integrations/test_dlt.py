@@ -12,9 +12,10 @@ from typing import Any, Callable
 import pytest
 import requests
 
-from aries_auth import FileTokenStore, LoginRequired, Token
+from aries_auth import ConfigurationError, FileTokenStore, LoginRequired, Token
 from aries_auth.testing import AriesSandbox
 from tests.conftest import EXPIRED, ROOT, in_threads
+from tests.leaks import assert_no_secret
 
 dlt = pytest.importorskip("dlt", reason="needs dlt")
 
@@ -140,6 +141,12 @@ def test_a_login_that_has_ended_says_so(
     stored(age=31 * 86400)
     with pytest.raises(LoginRequired, match=r"has expired.*Run: aries-auth login"):
         config()
+
+
+def test_a_url_in_the_place_of_a_path_is_refused_and_its_password_not_shown(config: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
+        config(store="postgresql://aries:s3cret-word@db.example/prod")
+    assert_no_secret(caught.value, "s3cret-word")
 
 
 def test_no_secret_is_in_what_dlt_shows_of_it(config: Callable[..., Any], stored: Callable[..., Token]) -> None:

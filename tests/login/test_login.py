@@ -474,6 +474,13 @@ def test_a_locked_store_is_noticed_before_the_browser_opens(given: Any, browser:
     assert not browser.links
 
 
+def test_a_url_in_the_place_of_a_path_is_refused_and_its_password_not_shown(given: Any, browser: Browser) -> None:
+    with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
+        login(**{**given, "store": "postgresql://aries:s3cret-word@db.example/prod"})
+    assert_hidden(caught.value, "s3cret-word")
+    assert not browser.links
+
+
 # Only if needed
 
 

@@ -161,15 +161,15 @@ def test_logout_and_login_again_through_a_link_of_ones_own(tmp_path: Path) -> No
 def test_a_folder_that_is_swapped_for_a_link_while_it_is_made_is_refused(
     sticky: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aries_auth.store import locked_file
+    from aries_auth.store import folder as folder_module
 
-    real = locked_file.make_folder
+    real = folder_module.make_folder
 
     def make_and_lose(folder: str) -> None:
         plant(Path(folder), home / ".ssh")
         real(folder)
 
-    monkeypatch.setattr(locked_file, "make_folder", make_and_lose)
+    monkeypatch.setattr(folder_module, "make_folder", make_and_lose)
     with pytest.raises(StoreError, match="symbolic link"), FileTokenStore(sticky / "new" / "t.json").locked():
         pass
     assert [path.name for path in (home / ".ssh").iterdir()] == ["authorized_keys"]

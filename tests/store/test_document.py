@@ -107,6 +107,7 @@ def test_a_cycle_in_an_unknown_key_is_a_store_error() -> None:
         (b'{"version": 99, "access_token": "t"}', "its version is not 1; it may come from a newer aries-auth"),
         (b'{"version": "1", "access_token": "t"}', "its version is not 1"),
         (b'{"version": null, "access_token": "t"}', "its version is not 1"),
+        (b'{"version": true, "access_token": "t"}', "its version is not 1"),
         (b'{"version": 1}', "access_token is missing"),
         (b'{"version": 1, "access_token": "t", "refresh_token": "\\ud800"}', "refresh_token is not text"),
         (b'{"version": 1, "access_token": "\\ud800"}', "access_token has characters"),
@@ -224,6 +225,7 @@ def test_encrypted_but_no_cipher_given_a_wrong_key_or_a_plain_file_are_told_apar
         ({"version": 1, "ciphertext": "ü"}, "not base64"),
         ({"version": 1, "ciphertext": ""}, "can't be decrypted (InvalidToken)"),
         ({"version": 99, "ciphertext": ""}, "version"),
+        ({"version": True, "ciphertext": ""}, "its version is not 1"),
     ],
 )
 def test_a_damaged_envelope_is_said(document: dict[str, Any], why: str) -> None:

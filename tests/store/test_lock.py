@@ -18,7 +18,7 @@ import pytest
 
 from aries_auth import LockTimeout, StoreError
 from aries_auth.store import lock as lock_module
-from aries_auth.store.lock import exclusive_lock
+from aries_auth.store.lock import ExclusiveLock
 from tests.conftest import IN_WINE
 from tests.store.conftest import IS_ROOT, NOBODY, as_ordinary_user, descriptors, mode_of, umask
 
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 def is_free(path: Path) -> bool:
     try:
-        with exclusive_lock(str(path), 0):
+        with ExclusiveLock(str(path), 0):
             return True
     except LockTimeout:
         return False
@@ -43,29 +43,29 @@ def is_free(path: Path) -> bool:
 
 
 def test_it_is_held_in_the_block_and_free_after_it(path: Path) -> None:
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         assert not is_free(path)
     assert is_free(path)
 
 
 def test_it_is_free_after_an_exception(path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), exclusive_lock(str(path), 1):
+    with pytest.raises(ZeroDivisionError), ExclusiveLock(str(path), 1):
         raise ZeroDivisionError
     assert is_free(path)
 
 
 def test_the_lock_file_stays_when_the_lock_is_released(path: Path) -> None:
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         before = path.stat().st_ino
     assert path.stat().st_ino == before
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         assert path.stat().st_ino == before
 
 
 @pytest.mark.posix("permission bits")
 @pytest.mark.parametrize("bits", [0, 0o022, 0o777])
 def test_the_lock_file_is_0600_from_creation_on_whatever_the_umask(path: Path, bits: int) -> None:
-    with umask(bits), exclusive_lock(str(path), 1):
+    with umask(bits), ExclusiveLock(str(path), 1):
         assert mode_of(path) == 0o600
 
 
@@ -73,7 +73,7 @@ def test_the_lock_file_is_0600_from_creation_on_whatever_the_umask(path: Path, b
 def test_a_lock_file_that_is_there_keeps_its_mode(path: Path) -> None:
     path.touch()
     path.chmod(0o640)
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         assert mode_of(path) == 0o640
 
 
@@ -85,7 +85,7 @@ def held_files(path: Path) -> list[io.FileIO]:
 def test_no_descriptor_is_left(path: Path) -> None:
     before = descriptors()
     for _ in range(3):
-        with exclusive_lock(str(path), 1), pytest.raises(LockTimeout), exclusive_lock(str(path), 0.02):
+        with ExclusiveLock(str(path), 1), pytest.raises(LockTimeout), ExclusiveLock(str(path), 0.02):
             pass
     assert descriptors() == before
     assert not held_files(path)
@@ -93,14 +93,14 @@ def test_no_descriptor_is_left(path: Path) -> None:
 
 @pytest.mark.posix("flock")
 def test_no_program_that_is_started_inherits_it(path: Path) -> None:
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         held = held_files(path)
         assert [os.get_inheritable(file.fileno()) for file in held] == [False]
 
 
 @pytest.mark.posix("flock")
 def test_who_has_a_copy_of_its_descriptor_does_not_keep_it(path: Path) -> None:
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         (held,) = held_files(path)
         copy = os.dup(held.fileno())
     assert is_free(path)
@@ -116,7 +116,7 @@ def test_a_descriptor_that_cannot_be_closed_changes_no_message(path: Path, monke
 
     os.mkfifo(path)
     monkeypatch.setattr(io, "FileIO", Stubborn)
-    with pytest.raises(StoreError, match="no regular file"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match="no regular file"), ExclusiveLock(str(path), 0):
         pass
 
 
@@ -125,7 +125,7 @@ def test_twenty_threads_hold_it_one_at_a_time(path: Path) -> None:
 
     def work() -> None:
         for _ in range(5):
-            with exclusive_lock(str(path), 10):
+            with ExclusiveLock(str(path), 10):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 rounds[0] += 1
@@ -145,7 +145,7 @@ def test_twenty_threads_hold_it_one_at_a_time(path: Path) -> None:
 
 def test_a_timeout_of_zero_tries_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_module.time, "sleep", lambda _seconds: pytest.fail("it waited"))
-    with exclusive_lock(str(path), 0), pytest.raises(LockTimeout, match="locked by another"), exclusive_lock(
+    with ExclusiveLock(str(path), 0), pytest.raises(LockTimeout, match="locked by another"), ExclusiveLock(
         str(path), 0
     ):
         pass
@@ -153,14 +153,14 @@ def test_a_timeout_of_zero_tries_once(path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_timeout_of_zero_tries_once_on_a_clock_that_stands_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_module.time, "sleep", lambda _seconds: pytest.fail("it waited"))
-    with exclusive_lock(str(path), 0), pytest.raises(LockTimeout), exclusive_lock(str(path), 0, monotonic=lambda: 5.0):
+    with ExclusiveLock(str(path), 0), pytest.raises(LockTimeout), ExclusiveLock(str(path), 0, monotonic=lambda: 5.0):
         pass
 
 
 def test_a_lock_that_is_not_had_in_time_is_a_lock_timeout_after_that_time(path: Path) -> None:
-    with exclusive_lock(str(path), 0):
+    with ExclusiveLock(str(path), 0):
         start = time.monotonic()
-        with pytest.raises(LockTimeout, match=r"within 0\.2 s") as caught, exclusive_lock(str(path), 0.2):
+        with pytest.raises(LockTimeout, match=r"within 0\.2 s") as caught, ExclusiveLock(str(path), 0.2):
             pass
         assert 0.2 <= time.monotonic() - start < 1
     assert str(path) in str(caught.value)
@@ -168,7 +168,7 @@ def test_a_lock_that_is_not_had_in_time_is_a_lock_timeout_after_that_time(path: 
 
 @pytest.mark.parametrize("timeout", [math.nan, -1])
 def test_a_timeout_that_is_no_time_does_not_wait_for_ever(path: Path, timeout: float) -> None:
-    with exclusive_lock(str(path), 0), pytest.raises(LockTimeout), exclusive_lock(str(path), timeout):
+    with ExclusiveLock(str(path), 0), pytest.raises(LockTimeout), ExclusiveLock(str(path), timeout):
         pass
 
 
@@ -176,10 +176,10 @@ def test_who_waits_has_it_soon_after_its_release(path: Path) -> None:
     had_at = []
 
     def wait() -> None:
-        with exclusive_lock(str(path), 10):
+        with ExclusiveLock(str(path), 10):
             had_at.append(time.monotonic())
 
-    with exclusive_lock(str(path), 0):
+    with ExclusiveLock(str(path), 0):
         waiter = threading.Thread(target=wait)
         waiter.start()
         time.sleep(0.05)
@@ -200,7 +200,7 @@ def test_an_outside_filelock_excludes_ours(path: Path) -> None:
 
 def test_ours_excludes_an_outside_filelock(path: Path) -> None:
     outside = filelock.FileLock(path)
-    with exclusive_lock(str(path), 0), pytest.raises(filelock.Timeout):
+    with ExclusiveLock(str(path), 0), pytest.raises(filelock.Timeout):
         outside.acquire(timeout=0)
     with outside.acquire(timeout=0):
         pass
@@ -216,7 +216,7 @@ def test_a_symlink_planted_at_the_locks_name_is_refused_and_not_followed(path: P
     if exists:
         victim.write_text("keep")
     path.symlink_to(victim)
-    with pytest.raises(StoreError, match="symbolic link; remove it"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match="symbolic link; remove it"), ExclusiveLock(str(path), 0):
         pass
     assert victim.exists() is exists
     assert not exists or victim.read_text() == "keep"
@@ -228,21 +228,21 @@ def test_a_hard_link_planted_at_the_locks_name_is_refused_and_not_touched(path: 
     victim.write_text("keep")
     victim.chmod(0o640)
     os.link(victim, path)
-    with pytest.raises(StoreError, match="hard link"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match="hard link"), ExclusiveLock(str(path), 0):
         pass
     assert (victim.read_text(), mode_of(victim)) == ("keep", 0o640)
 
 
 def test_a_directory_at_the_locks_name_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(StoreError, match=r"Is a directory|Permission denied"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match=r"Is a directory|Permission denied"), ExclusiveLock(str(path), 0):
         pass
 
 
 @pytest.mark.posix("named pipes in folders")
 def test_a_fifo_at_the_locks_name_is_refused_without_waiting(path: Path) -> None:
     os.mkfifo(path)
-    with pytest.raises(StoreError, match="no regular file"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match="no regular file"), ExclusiveLock(str(path), 0):
         pass
 
 
@@ -250,7 +250,7 @@ def test_a_fifo_at_the_locks_name_is_refused_without_waiting(path: Path) -> None
 def test_a_lock_file_of_somebody_else_is_refused(path: Path) -> None:
     path.touch()
     os.chown(path, NOBODY, NOBODY)
-    with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"), exclusive_lock(str(path), 0):
+    with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"), ExclusiveLock(str(path), 0):
         pass
 
 
@@ -264,7 +264,7 @@ def test_what_somebody_else_planted_in_a_world_writable_folder_is_refused(open_f
     open_folder.chmod(mode)
 
     def try_it() -> None:
-        with pytest.raises(StoreError), exclusive_lock(str(path), 0):
+        with pytest.raises(StoreError), ExclusiveLock(str(path), 0):
             pass
 
     as_ordinary_user(try_it)
@@ -275,14 +275,14 @@ def test_a_lock_file_that_may_not_be_opened_is_a_store_error(open_folder: Path) 
     def try_it() -> None:
         path = open_folder / "t.json.lock"
         path.touch(0o000)
-        with pytest.raises(StoreError, match="Permission denied"), exclusive_lock(str(path), 0):
+        with pytest.raises(StoreError, match="Permission denied"), ExclusiveLock(str(path), 0):
             pass
 
     as_ordinary_user(try_it)
 
 
 def test_a_missing_folder_is_a_store_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="No such file"), exclusive_lock(str(tmp_path / "gone" / "x.lock"), 0):
+    with pytest.raises(StoreError, match="No such file"), ExclusiveLock(str(tmp_path / "gone" / "x.lock"), 0):
         pass
 
 
@@ -299,7 +299,7 @@ def test_a_filesystem_without_locks_is_a_clear_store_error_and_never_silent_unlo
 
     before = descriptors()
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(StoreError, match="gives no lock") as caught, exclusive_lock(str(path), 5):
+    with pytest.raises(StoreError, match="gives no lock") as caught, ExclusiveLock(str(path), 5):
         pytest.fail("the block ran without the lock")
     assert os.strerror(number) in str(caught.value)
     assert not isinstance(caught.value, LockTimeout)
@@ -316,7 +316,7 @@ def test_both_ways_of_saying_held_elsewhere_are_waited_for(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(LockTimeout), exclusive_lock(str(path), 0):
+    with pytest.raises(LockTimeout), ExclusiveLock(str(path), 0):
         pass
 
 
@@ -333,7 +333,7 @@ def test_a_lock_file_unlinked_between_open_and_lock_is_opened_again(
         tries.append(operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         monkeypatch.undo()
         assert path.exists()
         assert not is_free(path)
@@ -354,7 +354,7 @@ def test_a_lock_file_replaced_between_open_and_lock_is_opened_again(
             path.touch(0o600)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         monkeypatch.undo()
         assert not is_free(path)
 
@@ -372,7 +372,7 @@ def test_a_symlink_to_the_lock_file_planted_between_open_and_lock_is_refused(
             path.symlink_to("moved")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(StoreError, match="symbolic link; remove it"), exclusive_lock(str(path), 1):
+    with pytest.raises(StoreError, match="symbolic link; remove it"), ExclusiveLock(str(path), 1):
         pass
 
 
@@ -389,7 +389,7 @@ def test_a_lock_file_unlinked_while_it_is_opened_is_opened_again(path: Path, mon
 
     monkeypatch.setattr(os, "open", open_and_lose)
     before = descriptors()
-    with exclusive_lock(str(path), 1):
+    with ExclusiveLock(str(path), 1):
         monkeypatch.undo()
         assert not is_free(path)
     assert len(opened) == 2
@@ -406,7 +406,7 @@ def test_a_lock_file_whose_state_is_not_to_be_had_is_a_store_error(
 
     before = descriptors()
     monkeypatch.setattr(os, call, fail)
-    with umask(0o777), pytest.raises(StoreError, match="its permissions can't be set"), exclusive_lock(str(path), 0):
+    with umask(0o777), pytest.raises(StoreError, match="its permissions can't be set"), ExclusiveLock(str(path), 0):
         pass
     monkeypatch.undo()
     assert descriptors() == before
@@ -448,7 +448,7 @@ def _interrupted_at(number: int, path: Path) -> str:
     before = sys.gettrace()
     try:
         sys.settrace(trace)
-        with exclusive_lock(str(path), 1):
+        with ExclusiveLock(str(path), 1):
             pass
     except KeyboardInterrupt:
         return where[0]
@@ -472,7 +472,7 @@ def old_filelock(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.skipif(IN_WINE, reason="Wine's _locking does not say that somebody else holds the lock")
 def test_with_an_older_filelock_the_lock_is_the_same(path: Path, old_filelock: Any) -> None:
     outside = filelock.FileLock(path)
-    with exclusive_lock(str(path), 0):
+    with ExclusiveLock(str(path), 0):
         assert not is_free(path)
         with pytest.raises(filelock.Timeout):
             outside.acquire(timeout=0)
@@ -489,7 +489,7 @@ def test_with_an_older_filelock_a_filesystem_without_locks_is_told(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(StoreError, match="gives no lock"), exclusive_lock(str(path), 5):
+    with pytest.raises(StoreError, match="gives no lock"), ExclusiveLock(str(path), 5):
         pass
 
 
@@ -506,7 +506,7 @@ def test_filelock_takes_the_lock_where_it_can(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(filelock, "lock_descriptor", lock)
     lock_module._primitive.cache_clear()
     try:
-        with exclusive_lock(str(path), 0):
+        with ExclusiveLock(str(path), 0):
             assert taken
     finally:
         lock_module._primitive.cache_clear()
@@ -521,7 +521,7 @@ def test_an_interrupted_wait_leaves_no_lock_to_the_collector(path: Path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lock_module, "_same_file", interrupted)
-    lock = exclusive_lock(str(path), 1)
+    lock = ExclusiveLock(str(path), 1)
     with pytest.raises(KeyboardInterrupt):
         lock.__enter__()
     monkeypatch.undo()

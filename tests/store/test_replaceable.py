@@ -97,9 +97,9 @@ def test_where_the_system_does_not_tell_of_mounts_other_ways_serve(
     (tmp_path / "t.json").touch()
     for name in missing:
         monkeypatch.setattr(replaceable, name, str(tmp_path / "none"))
-    assert not replaceable.is_mount_point(str(tmp_path / "t.json"))
-    assert not replaceable.is_mount_point(str(tmp_path / "gone"))
-    assert replaceable.is_mount_point("/proc")
+    assert not replaceable.replace_fault(str(tmp_path / "t.json"))
+    assert not replaceable.replace_fault(str(tmp_path / "gone"))
+    assert "mount point" in replaceable.replace_fault("/proc")
 
 
 # Protected by its filesystem

@@ -38,7 +38,7 @@ def test_a_wait_of_many_slices_has_the_lock_in_the_end(store: FileTokenStore) ->
     holder = threading.Thread(target=hold)
     holder.start()
     has_it.wait()
-    with locked_in_slices(store, 20.0, should_stop=going_on):
+    with locked_in_slices(store, should_stop=going_on):
         assert not holder.is_alive() or holder.join(5.0) is None
     holder.join()
 
@@ -61,7 +61,27 @@ def test_whoever_says_stop_is_obeyed_between_two_slices(store: FileTokenStore) -
 
 
 def test_a_time_out_that_is_no_time_does_not_wait_for_ever(store: FileTokenStore) -> None:
-    with store.locked(), pytest.raises(LockTimeout), locked_in_slices(store, float("nan"), should_stop=going_on):
+    store.lock_timeout = float("nan")
+    with store.locked(1.0), pytest.raises(LockTimeout), locked_in_slices(store, should_stop=going_on):
+        pass
+
+
+def test_who_waits_for_more_than_two_seconds_is_told_once_what_for(path: Any) -> None:
+    store = FileTokenStore(path, lock_timeout=3.0)
+    told: list[tuple[str, float]] = []
+    begun = time.monotonic()
+    with store.locked(), pytest.raises(LockTimeout), locked_in_slices(
+        store, on_wait=lambda text: told.append((text, time.monotonic() - begun))
+    ):
+        pass
+    ((text, after),) = told
+    assert text.startswith(f"Waiting for the lock of {path}")
+    assert 2.0 <= after < 3.0
+
+
+def test_who_waits_for_less_is_told_nothing(path: Any) -> None:
+    store = FileTokenStore(path, lock_timeout=0.5)
+    with store.locked(), pytest.raises(LockTimeout), locked_in_slices(store, on_wait=pytest.fail):
         pass
 
 

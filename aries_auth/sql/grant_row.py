@@ -1,4 +1,4 @@
-"""Grant: one row of a table, how its document is read and written, and what errors call it."""
+"""GrantRow: one row of a table, how its document is read and written, and what errors call it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from aries_auth.errors import StoreError, printable
 from aries_auth.sql.database import Database
 from aries_auth.sql.fault import DatabaseFault, FaultKind, patiently
 from aries_auth.sql.table import GrantTable
-from aries_auth.store.document import Accept, Cipher, decode, encode
+from aries_auth.store.document import Accept, decode, encode
+from aries_auth.store.protocol import Cipher
 from aries_auth.token import Secret, Token
 
 
 @dataclass(frozen=True)
-class Grant:
+class GrantRow:
     """What a store and the entries that it hands out share.
 
     Attributes:
