@@ -281,9 +281,9 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         return f"AriesAuth(client_id={client_id!r}, {where}, expires_at={expires_at!r})"
 
     def _repr_html_(self) -> str:
-        from aries_auth.settings import report  # noqa: PLC0415 - a notebook's alone
+        from aries_auth.settings.notebook import table  # noqa: PLC0415 - a notebook's alone
 
-        return report.table(self.token, self._profile, self._store, client=self._client, token_url=self._token_url)
+        return table(self.token, self._profile, self._store, client=self._client, token_url=self._token_url)
 
 
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:

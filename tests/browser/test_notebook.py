@@ -12,7 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from aries_auth import AriesAuth, FileTokenStore, Token
-from aries_auth.settings.report import table
+from aries_auth.settings.notebook import table
 from aries_auth.store import profile_path
 from aries_auth.testing import AriesSandbox
 from tests.browser.conftest import ROOT, need
