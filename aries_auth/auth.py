@@ -11,7 +11,6 @@ import httpx
 import requests
 import requests.auth
 
-from aries_auth import settings
 from aries_auth.api_call import niquests, resend
 from aries_auth.api_call.body import position_of_body
 from aries_auth.api_call.calls import Calls
@@ -21,15 +20,17 @@ from aries_auth.errors import ConfigurationError
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.policy import REFRESH_MARGIN, TIMEOUT
 from aries_auth.refresh.source import TokenSource
-from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
+from aries_auth.settings import urls, values
+from aries_auth.settings.credentials import NOTHING_GIVEN, ClientSecret, SecretSource
+from aries_auth.singleflight.clock import check_seconds
 from aries_auth.singleflight.flight import Steps, drive, drive_async
-from aries_auth.store import TokenStore, store_fault, store_name
+from aries_auth.store import TokenStore, check_profile, store_name
+from aries_auth.store.checks import checked_store
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.library import SyncClient, check_client, is_session
 from aries_auth.token_endpoint.sender import HTTPX, Sender
 
 _FIRST_READY = "first ready"
-_FROM_ENVIRONMENT = ClientCredentials(None, SecretSource(None), None)
 
 
 class _HasHeaders(Protocol):
@@ -78,7 +79,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
     __slots__ = (
         "_api_origins",
         "_background",
-        "_client",
+        "_credentials",
         "_profile",
         "_ready",
         "_refresh_margin",
@@ -106,36 +107,35 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         self._ready: Calls | None = None
         self._profile = self._store = None  # for the repr of one that is refused
         # Defaults need no check and no object: a web backend makes one AriesAuth per user, 100,000 of them.
-        self._client = _FROM_ENVIRONMENT
+        self._credentials = NOTHING_GIVEN
         if client_secret is not None:
             # The secret goes first: what is refused below is raised from a frame that no longer holds it.
             secret, client_secret = SecretSource(client_secret), None
             secret.check()
-            self._client = self._client._replace(client_secret=secret)
+            self._credentials = self._credentials._replace(client_secret=secret)
         if client_id is not None:
-            self._client = self._client._replace(client_id=settings.check_text("client_id", client_id))
+            self._credentials = self._credentials._replace(client_id=values.check_text("client_id", client_id))
         if redirect_uri is not None:
-            self._client = self._client._replace(redirect_uri=settings.check_redirect_uri(redirect_uri))
-        self._profile = None if profile is None else settings.check_profile(profile)
-        fault = "" if store is None else store_fault(store)
+            self._credentials = self._credentials._replace(redirect_uri=urls.check_redirect_uri(redirect_uri))
+        self._profile = None if profile is None else check_profile(profile)
+        store, fault = checked_store(store)  # a URL given for a path may hold a password, which no frame keeps
         if fault:
-            store = None  # it may be a URL with a password
             raise ConfigurationError(fault)
         self._store = store
         self._refresh_margin = refresh_margin
         if refresh_margin is not REFRESH_MARGIN:
-            self._refresh_margin = settings.check_seconds("refresh_margin", refresh_margin, zero=True)
-        self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
-        self._api_origins = None if api_origins is None else settings.parse_origins(api_origins)
+            self._refresh_margin = check_seconds("refresh_margin", refresh_margin, zero=True)
+        self._token_url = None if token_url is None else urls.check_endpoint("token_url", token_url)
+        self._api_origins = None if api_origins is None else urls.parse_origins(api_origins)
         self._timeout = timeout
         if timeout is not TIMEOUT:
-            self._timeout = settings.check_seconds("timeout", timeout)
+            self._timeout = check_seconds("timeout", timeout)
         if token_client is not None:
             check_client(token_client)
         self._token_client = token_client
         self._background = background
         if background is not None:
-            self._background = settings.check_flag("background", background)
+            self._background = values.check_flag("background", background)
 
     # requests
 
@@ -249,14 +249,14 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
         grant = Grant(
             given_store=self._store,
             profile=self._profile,
-            credentials=self._client,
-            token_url=settings.token_url(self._token_url),
+            credentials=self._credentials,
+            token_url=urls.token_url(self._token_url),
             refresh_margin=self._refresh_margin,
             timeout=self._timeout,
             token_client=self._token_client,
             background=self._background,
         )
-        ready: Calls = Calls(TokenSource(grant), Origins(settings.api_origins(self._api_origins)))
+        ready: Calls = Calls(TokenSource(grant), Origins(urls.api_origins(self._api_origins)))
         # Atomic: of two threads that come here at once, the second uses what the first put there.
         first: Calls = self.__dict__.setdefault(_FIRST_READY, ready)
         self._ready = first
@@ -274,7 +274,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
 
     def __repr__(self) -> str:
         token = self.token
-        client_id = self._client.client_id or (token and token.client_id)
+        client_id = self._credentials.client_id or (token and token.client_id)
         store: Any = self._store
         where = f"profile={self._profile!r}" if store is None else f"store={store_name(store)!r}"
         expires_at = None if token is None else token.expires_at
@@ -283,7 +283,7 @@ class AriesAuth(requests.auth.AuthBase, HttpxAuth):
     def _repr_html_(self) -> str:
         from aries_auth.settings.notebook import table  # noqa: PLC0415 - a notebook's alone
 
-        return table(self.token, self._profile, self._store, client=self._client, token_url=self._token_url)
+        return table(self.token, self._profile, self._store, credentials=self._credentials, token_url=self._token_url)
 
 
 def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
@@ -295,4 +295,4 @@ def _access_token(source: TokenSource, refused: Secret | None) -> Steps[Secret]:
 
 
 def _checked_wait(timeout: float | None) -> float | None:
-    return None if timeout is None else settings.check_seconds("timeout", timeout, zero=True)
+    return None if timeout is None else check_seconds("timeout", timeout, zero=True)

@@ -10,6 +10,7 @@ from typing import Any, Mapping
 from aries_auth.errors import ConfigurationError, StoreError, TokenRequestError
 
 VERSION = 1
+LOGIN_DUE = 3 * 86400.0  # seconds before the end of a refresh token from which on people are warned
 _LONGEST_LIFETIME = 10 * 366 * 86400.0
 _END_OF_TIME = 1e14
 

@@ -13,7 +13,8 @@ from typing import Any, Callable
 import pytest
 
 from aries_auth import AriesAuth, ConfigurationError, FileTokenStore, Token, TokenStore
-from aries_auth.settings import ClientCredentials, SecretSource, saved_secret
+from aries_auth.settings import saved_secret
+from aries_auth.settings.credentials import ClientCredentials, SecretSource
 from aries_auth.testing import AriesSandbox
 from aries_auth.token import Secret
 from tests.leaks import assert_no_secret
@@ -428,7 +429,8 @@ import sys, subprocess, time
 unlocked = subprocess.run(["gnome-keyring-daemon", "--unlock", "--components=secrets"], input=b"pw\\n",
                           stdout=subprocess.DEVNULL, check=True)
 from aries_auth import FileTokenStore, ConfigurationError
-from aries_auth.settings import SecretSource, saved_secret
+from aries_auth.settings import saved_secret
+from aries_auth.settings.credentials import SecretSource
 from aries_auth.token import Secret
 store = FileTokenStore(sys.argv[1])
 assert saved_secret.save(store, "mine", Secret("typed-once-real")) == "keyring"
@@ -456,7 +458,7 @@ except ConfigurationError as exc:
 _READ = """
 import sys
 from aries_auth import FileTokenStore
-from aries_auth.settings import SecretSource
+from aries_auth.settings.credentials import SecretSource
 sys.stdout.write(SecretSource(None).read("mine", FileTokenStore(sys.argv[1])).reveal())
 """
 

@@ -26,11 +26,14 @@ from aries_auth import (
     InsecureTransportError,
     LoginRequired,
     Token,
-    settings,
 )
-from aries_auth.settings import ClientCredentials, Origin, SecretSource
-from aries_auth.store import profile_path
+from aries_auth.settings import stores, urls, values
+from aries_auth.settings.credentials import ClientCredentials, SecretSource
+from aries_auth.settings.urls import Origin
+from aries_auth.singleflight.clock import check_seconds
+from aries_auth.store import check_profile, profile_path
 from aries_auth.token import Secret
+from aries_auth.token_endpoint.addresses import is_loopback
 from aries_auth.token_endpoint.protocol import Credentials
 from tests.leaks import assert_no_secret
 
@@ -73,9 +76,9 @@ def test_an_empty_variable_is_unset(environment: pytest.MonkeyPatch, tmp_path: P
     environment.setenv("ARIES_API_ORIGINS", "")
     with pytest.raises(ConfigurationError):
         SecretSource(None).read()
-    assert settings.profile_name(None) == "default"
-    assert settings.token_url(None) == "https://api.aries.com/v1/oauth2/token"
-    assert settings.api_origins(None) == (Origin("https", "api.aries.com", 443),)
+    assert stores.profile_name(None) == "default"
+    assert urls.token_url(None) == "https://api.aries.com/v1/oauth2/token"
+    assert urls.api_origins(None) == (Origin("https", "api.aries.com", 443),)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
@@ -242,28 +245,28 @@ def test_what_is_the_same_or_not_said_does_not_differ() -> None:
 @pytest.mark.parametrize("value", ["", 5, b"c", "a\nb", "a\x1b", "\ud800"])
 def test_a_text_parameter_is_a_text_that_is_not_empty_and_has_no_control_characters(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="client_id"):
-        settings.check_text("client_id", value)
-    assert settings.check_text("client_id", "c") == "c"
-    assert settings.check_text("client_id", None) is None
+        values.check_text("client_id", value)
+    assert values.check_text("client_id", "c") == "c"
+    assert values.check_text("client_id", None) is None
 
 
 @pytest.mark.parametrize("value", ["5", None, True, math.nan, math.inf, -math.inf, [1], -1, -0.5, -(10**400)])
 def test_seconds_are_a_finite_number_from_zero_on(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="refresh_margin"):
-        settings.check_seconds("refresh_margin", value, zero=True)
+        check_seconds("refresh_margin", value, zero=True)
 
 
 def test_zero_seconds_are_refused_where_nothing_could_be_done_in_them() -> None:
     with pytest.raises(ConfigurationError, match="more than zero"):
-        settings.check_seconds("timeout", 0)
-    assert settings.check_seconds("refresh_margin", 0, zero=True) == 0.0
+        check_seconds("timeout", 0)
+    assert check_seconds("refresh_margin", 0, zero=True) == 0.0
 
 
 @pytest.mark.parametrize("value", [10**400, 1e300, 1e12])
 def test_seconds_beyond_what_a_thread_can_wait_are_as_long_as_it_can(value: float) -> None:
     import threading
 
-    seconds = settings.check_seconds("timeout", value)
+    seconds = check_seconds("timeout", value)
     assert 1e6 < seconds < threading.TIMEOUT_MAX
     event = threading.Event()
     event.set()
@@ -272,7 +275,7 @@ def test_seconds_beyond_what_a_thread_can_wait_are_as_long_as_it_can(value: floa
 
 @pytest.mark.parametrize("name", ["default", "a", "A-b_c.9", "-x", "_", "x" * 64, "a..b", "a."])
 def test_a_profile_is_1_to_64_of_the_allowed_characters(name: str) -> None:
-    assert settings.check_profile(name) == name
+    assert check_profile(name) == name
 
 
 @pytest.mark.parametrize(
@@ -300,7 +303,7 @@ def test_a_profile_is_1_to_64_of_the_allowed_characters(name: str) -> None:
 )
 def test_a_profile_name_with_path_parts_or_a_dot_at_its_start_is_a_configuration_error(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="no profile name") as caught:
-        settings.check_profile(name)
+        check_profile(name)
     assert str(caught.value).isprintable()
 
 
@@ -318,7 +321,7 @@ def test_a_profile_name_with_path_parts_or_a_dot_at_its_start_is_a_configuration
     ],
 )
 def test_a_redirect_uri_is_absolute(uri: str) -> None:
-    assert settings.check_redirect_uri(uri) == uri
+    assert urls.check_redirect_uri(uri) == uri
 
 
 @pytest.mark.parametrize(
@@ -347,13 +350,13 @@ def test_a_redirect_uri_is_absolute(uri: str) -> None:
 )
 def test_what_is_no_absolute_url_is_no_redirect_uri(uri: Any) -> None:
     with pytest.raises(ConfigurationError, match="redirect URI"):
-        settings.check_redirect_uri(uri)
+        urls.check_redirect_uri(uri)
 
 
 @pytest.mark.parametrize("uri", ["https://h/cb#x", "https://h/cb#", "com.app:/cb#f"])
 def test_a_redirect_uri_with_a_fragment_is_a_configuration_error(uri: str) -> None:
     with pytest.raises(ConfigurationError, match="fragment"):
-        settings.check_redirect_uri(uri)
+        urls.check_redirect_uri(uri)
 
 
 # Endpoints and origins
@@ -361,7 +364,7 @@ def test_a_redirect_uri_with_a_fragment_is_a_configuration_error(uri: str) -> No
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1"])
 def test_a_loopback_address_can_only_mean_this_machine(host: str) -> None:
-    assert settings.is_loopback(host)
+    assert is_loopback(host)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +384,7 @@ def test_a_loopback_address_can_only_mean_this_machine(host: str) -> None:
     ],
 )
 def test_anything_else_is_no_loopback_address(host: str | None) -> None:
-    assert not settings.is_loopback(host)
+    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(
@@ -389,14 +392,14 @@ def test_anything_else_is_no_loopback_address(host: str | None) -> None:
 )
 def test_a_plain_http_url_raises_insecure_transport_error(url: str) -> None:
     with pytest.raises(InsecureTransportError, match="token_url"):
-        settings.check_endpoint("token_url", url)
+        urls.check_endpoint("token_url", url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8000/v1", "http://localhost/", "http://[::1]:9/x", "https://api.aries.com/v1?x=1"]
 )
 def test_https_or_a_loopback_address_is_an_endpoint(url: str) -> None:
-    assert settings.check_endpoint("token_url", url) == url
+    assert urls.check_endpoint("token_url", url) == url
 
 
 @pytest.mark.parametrize(
@@ -424,18 +427,18 @@ def test_https_or_a_loopback_address_is_an_endpoint(url: str) -> None:
 )
 def test_what_is_no_url_is_no_endpoint(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="token_url"):
-        settings.check_endpoint("token_url", url)
+        urls.check_endpoint("token_url", url)
 
 
 @pytest.mark.parametrize("url", ["https://user:PASSWORD-planted@h/", "http://PASSWORD-planted@127.0.0.1/"])
 def test_an_endpoint_with_a_password_in_it_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no password") as caught:
-        settings.check_endpoint("token_url", url)
+        urls.check_endpoint("token_url", url)
     assert "PASSWORD-planted" not in str(caught.value)
 
 
 def test_api_origins_are_scheme_host_and_port() -> None:
-    origins = settings.parse_origins([API, "https://API.aries.com:8443/", "http://127.0.0.1:9000", "http://[::1]"])
+    origins = urls.parse_origins([API, "https://API.aries.com:8443/", "http://127.0.0.1:9000", "http://[::1]"])
     assert origins == (
         Origin("https", "api.aries.com", 443),
         Origin("https", "api.aries.com", 8443),
@@ -473,13 +476,13 @@ def test_api_origins_are_scheme_host_and_port() -> None:
 )
 def test_what_is_no_list_of_origins_is_a_configuration_error(origins: Any) -> None:
     with pytest.raises(ConfigurationError, match="api_origins"):
-        settings.parse_origins(origins)
+        urls.parse_origins(origins)
 
 
 def test_an_http_entry_in_api_origins_raises_insecure_transport_error_except_on_a_loopback_address() -> None:
     with pytest.raises(InsecureTransportError):
-        settings.parse_origins([API, "http://api.aries.com"])
-    assert settings.parse_origins(["http://localhost:8000"]) == (Origin("http", "localhost", 8000),)
+        urls.parse_origins([API, "http://api.aries.com"])
+    assert urls.parse_origins(["http://localhost:8000"]) == (Origin("http", "localhost", 8000),)
 
 
 def test_the_variables_for_endpoints_serve_the_sandbox_and_are_held_to_the_same_rules(
@@ -488,24 +491,24 @@ def test_the_variables_for_endpoints_serve_the_sandbox_and_are_held_to_the_same_
     environment.setenv("ARIES_TOKEN_URL", "http://127.0.0.1:1/token")
     environment.setenv("ARIES_AUTHORIZE_URL", "http://127.0.0.1:1/authorize")
     environment.setenv("ARIES_API_ORIGINS", " http://127.0.0.1:1 , https://api.aries.com ,")
-    assert settings.token_url(None) == "http://127.0.0.1:1/token"
-    assert settings.authorize_url(None) == "http://127.0.0.1:1/authorize"
-    assert [origin.port for origin in settings.api_origins(None)] == [1, 443]
+    assert urls.token_url(None) == "http://127.0.0.1:1/token"
+    assert urls.authorize_url(None) == "http://127.0.0.1:1/authorize"
+    assert [origin.port for origin in urls.api_origins(None)] == [1, 443]
     for name in ("ARIES_TOKEN_URL", "ARIES_AUTHORIZE_URL", "ARIES_API_ORIGINS"):
         environment.setenv(name, "http://api.aries.com")
-    for resolve in (settings.token_url, settings.authorize_url, settings.api_origins):
+    for resolve in (urls.token_url, urls.authorize_url, urls.api_origins):
         with pytest.raises(InsecureTransportError):
             resolve(None)  # type: ignore[operator]
     environment.setenv("ARIES_API_ORIGINS", ",")
     with pytest.raises(ConfigurationError):
-        settings.api_origins(None)
+        urls.api_origins(None)
 
 
 def test_a_parameter_beats_its_variable(environment: pytest.MonkeyPatch) -> None:
     for name in ("ARIES_TOKEN_URL", "ARIES_AUTHORIZE_URL", "ARIES_API_ORIGINS"):
         environment.setenv(name, "http://nonsense")
-    assert settings.token_url("https://given/") == settings.authorize_url("https://given/") == "https://given/"
-    assert settings.api_origins((Origin("https", "given", 443),)) == (Origin("https", "given", 443),)
+    assert urls.token_url("https://given/") == urls.authorize_url("https://given/") == "https://given/"
+    assert urls.api_origins((Origin("https", "given", 443),)) == (Origin("https", "given", 443),)
 
 
 def test_prefixes_are_how_urls_of_the_origin_begin() -> None:
@@ -530,7 +533,7 @@ def test_prefixes_are_how_urls_of_the_origin_begin() -> None:
     ],
 )
 def test_the_origin_of_a_request_is_compared_exactly(url: str, origin: tuple[str, str, int]) -> None:
-    assert settings.request_origin(url) == Origin(*origin)
+    assert urls.request_origin(url) == Origin(*origin)
 
 
 @pytest.mark.parametrize(
@@ -554,7 +557,7 @@ def test_the_origin_of_a_request_is_compared_exactly(url: str, origin: tuple[str
     ],
 )
 def test_an_odd_authority_is_on_no_list(url: str) -> None:
-    assert settings.request_origin(url) is None
+    assert urls.request_origin(url) is None
 
 
 # What a URL's origin is, and where the libraries really connect to
@@ -644,7 +647,7 @@ tails = st.sampled_from(
 schemes = st.sampled_from(
     ["https://", "https://", "http://", "HTTPS://", "https:/", "https:", "https:\\\\", "//", " https://", "https:///"]
 )
-urls = st.builds("{}{}{}{}{}".format, schemes, userinfos, hosts, ports, tails) | st.builds(
+any_urls = st.builds("{}{}{}{}{}".format, schemes, userinfos, hosts, ports, tails) | st.builds(
     "https://{}/".format, st.text("api.resevlcom@:/\\?#[]%0143 \t", max_size=24)
 )
 many = hypothesis_settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -656,7 +659,7 @@ def _context() -> Any:
 
 
 @many
-@given(urls)
+@given(any_urls)
 @example("https://api.aries.com/v1")
 @example("https://api.aries.com:0/")
 @example("https://evil.com#@api.aries.com/")
@@ -676,14 +679,14 @@ def test_a_request_of_requests_with_a_listed_origin_connects_to_that_very_host_a
             pytest.fail("nothing can have answered")
     assert connections or url != "https://api.aries.com/v1"
     if connections and prepared.url is not None:
-        origin = settings.request_origin(prepared.url)
+        origin = urls.request_origin(prepared.url)
         assert origin is None or origin.port == 0 or connections[0] == (origin.host, origin.port)
         listed = Origin("https", "api.aries.com", 443)
         assert origin == listed or not prepared.url.startswith(listed.prefixes)
 
 
 @many
-@given(urls)
+@given(any_urls)
 @example("https://api.aries.com/v1")
 @example("https://api.aries.com:443@evil.com/")
 def test_a_request_of_httpx_with_a_listed_origin_connects_to_that_very_host_and_port(
@@ -700,24 +703,24 @@ def test_a_request_of_httpx_with_a_listed_origin_connects_to_that_very_host_and_
             pytest.fail("nothing can have answered")
     assert connections or url != "https://api.aries.com/v1"
     if connections:
-        origin = settings.request_origin(str(request.url))
+        origin = urls.request_origin(str(request.url))
         assert origin is None or origin.port == 0 or connections[0] == (origin.host, origin.port)
 
 
-@given(st.text(max_size=40) | urls)
+@given(st.text(max_size=40) | any_urls)
 def test_any_text_has_an_origin_or_none(text: str) -> None:
-    origin = settings.request_origin(text)
+    origin = urls.request_origin(text)
     assert origin is None or (origin.scheme in ("http", "https") and origin.host == origin.host.lower() and origin.host)
 
 
-@given(st.one_of(st.none(), st.integers(), st.text(max_size=30), urls, st.binary(max_size=5)))
+@given(st.one_of(st.none(), st.integers(), st.text(max_size=30), any_urls, st.binary(max_size=5)))
 def test_any_entry_of_api_origins_is_an_origin_that_urls_match_or_a_clear_error(entry: Any) -> None:
     try:
-        (origin,) = settings.parse_origins([entry])
+        (origin,) = urls.parse_origins([entry])
     except (ConfigurationError, InsecureTransportError) as exc:
         said = str(exc)
     else:
-        assert all(settings.request_origin(f"{prefix}v1") == origin for prefix in origin.prefixes)
+        assert all(urls.request_origin(f"{prefix}v1") == origin for prefix in origin.prefixes)
         return
     assert said.isprintable()
 
@@ -732,7 +735,7 @@ def test_an_explicit_store_beats_an_explicit_profile_which_beats_the_token_file_
     folder = tmp_path / "data" / "aries-auth"
 
     def path(profile: str | None, store: Any) -> str:
-        return str(settings.resolve_store(profile, store).path)  # type: ignore[attr-defined]
+        return str(stores.resolve_store(profile, store).path)  # type: ignore[attr-defined]
 
     assert path(None, None) == str(folder / "from-variable.json")
     environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "variable.json"))
@@ -769,26 +772,26 @@ def test_a_profile_is_where_the_token_is_and_what_to_log_in_to() -> None:
 
 
 def test_the_default_is_the_profile_default(tmp_path: Path) -> None:
-    store = settings.resolve_store(None, None)
+    store = stores.resolve_store(None, None)
     assert isinstance(store, FileTokenStore)
     assert store.path == str(tmp_path / "data" / "aries-auth" / "default.json")
 
 
 def test_a_token_store_is_taken_as_it_is(tmp_path: Path) -> None:
     store = FileTokenStore(tmp_path / "t.json")
-    assert settings.resolve_store("given", store) is store
+    assert stores.resolve_store("given", store) is store
 
 
 @pytest.mark.parametrize("store", ["", "a\0b"])
 def test_a_path_that_names_no_file_is_a_configuration_error(store: str) -> None:
     with pytest.raises(ConfigurationError, match="path"):
-        settings.resolve_store(None, store)
+        stores.resolve_store(None, store)
 
 
 def test_a_bad_profile_variable_is_a_configuration_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ARIES_PROFILE", "../x")
     with pytest.raises(ConfigurationError):
-        settings.resolve_store(None, None)
+        stores.resolve_store(None, None)
 
 
 @pytest.mark.parametrize(
@@ -801,17 +804,17 @@ def test_a_bad_profile_variable_is_a_configuration_error(environment: pytest.Mon
     ],
 )
 def test_the_login_command_names_the_store_that_is_used(profile: str | None, store: str | None, command: str) -> None:
-    assert settings.login_command(profile, settings.resolve_store(profile, store)) == command
+    assert stores.login_command(profile, stores.resolve_store(profile, store)) == command
 
 
 def test_the_login_command_names_the_profile_of_the_variable(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ARIES_PROFILE", "live")
-    assert settings.login_command(None, settings.resolve_store(None, None)) == "aries-auth login --profile live"
+    assert stores.login_command(None, stores.resolve_store(None, None)) == "aries-auth login --profile live"
 
 
 def test_a_url_in_the_place_of_a_path_is_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigurationError, match="SQLTokenStore") as caught:
-        settings.resolve_store(None, "postgresql://aries:s3cret-word@db.example/prod")
+        stores.resolve_store(None, "postgresql://aries:s3cret-word@db.example/prod")
     assert "s3cret-word" not in str(caught.value)
 
 
@@ -825,10 +828,10 @@ def test_every_store_of_the_resolver_is_encrypted_under_the_key_of_the_environme
     given_store = FileTokenStore(tmp_path / "own.json")
     environment.setenv("ARIES_STORE_KEY", fernet.Fernet.generate_key().decode())
     for profile, store in ((None, None), ("paper", None), (None, tmp_path / "t.json")):
-        assert settings.resolve_store(profile, store).cipher is not None  # type: ignore[attr-defined]
-    assert settings.resolve_store(None, given_store).cipher is None  # type: ignore[attr-defined]
+        assert stores.resolve_store(profile, store).cipher is not None  # type: ignore[attr-defined]
+    assert stores.resolve_store(None, given_store).cipher is None  # type: ignore[attr-defined]
     environment.setenv("ARIES_STORE_KEY", "")
-    assert settings.resolve_store(None, None).cipher is None  # type: ignore[attr-defined]
+    assert stores.resolve_store(None, None).cipher is None  # type: ignore[attr-defined]
 
 
 def test_aries_auth_login_and_the_command_use_the_database_of_the_environment_with_the_profile_as_the_key(
@@ -838,10 +841,10 @@ def test_aries_auth_login_and_the_command_use_the_database_of_the_environment_wi
     environment.setenv("ARIES_STORE_URL", f"sqlite:///{tmp_path / 'tokens.db'}")
     environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "not-this.json"))
     environment.setenv("ARIES_PROFILE", "live")
-    choice = settings.choose_store(None, None)
+    choice = stores.choose_store(None, None)
     assert (choice.profile, choice.source) == ("live", "$ARIES_STORE_URL")
-    assert settings.choose_store("paper", None).profile == "paper"
-    assert settings.choose_store(None, tmp_path / "t.json").profile is None
+    assert stores.choose_store("paper", None).profile == "paper"
+    assert stores.choose_store(None, tmp_path / "t.json").profile is None
     choice.store.save(Token("of-the-row", client_id="c", redirect_uri="http://127.0.0.1:1/"))
     assert AriesAuth().get_token() == "of-the-row"
     with pytest.raises(LoginRequired, match=r"Run: aries-auth login --profile paper\Z"):
@@ -855,7 +858,7 @@ def test_a_malformed_store_url_names_its_variable_and_shows_no_password(
     pytest.importorskip("sqlalchemy")
     environment.setenv("ARIES_STORE_URL", url)
     with pytest.raises(ConfigurationError, match=r"\$ARIES_STORE_URL") as caught:
-        settings.resolve_store(None, None).load()
+        stores.resolve_store(None, None).load()
     assert "pass-word" not in str(caught.value)
 
 
@@ -867,7 +870,7 @@ def test_a_store_url_without_its_extra_names_what_to_install(environment: pytest
     environment.setitem(sys.modules, "sqlalchemy", None)
     environment.setenv("ARIES_STORE_URL", "postgresql://me:pass-word@db/x")
     with pytest.raises(ConfigurationError, match=r"\$ARIES_STORE_URL.*aries-auth\[sql\]") as caught:
-        settings.resolve_store(None, None)
+        stores.resolve_store(None, None)
     assert_no_secret(caught.value, "pass-word")
 
 
@@ -877,7 +880,7 @@ def test_the_mode_of_the_environment_is_that_of_every_file_store_that_is_found(
 ) -> None:
     environment.setenv("ARIES_TOKEN_FILE_MODE", "0660")
     for profile, store in ((None, None), ("paper", None), (None, tmp_path / "t.json")):
-        found = settings.resolve_store(profile, store)
+        found = stores.resolve_store(profile, store)
         found.save(Token("a"))
         assert Path(found.path).stat().st_mode & 0o777 == 0o660 & ~_umask()  # type: ignore[attr-defined]
 
@@ -894,7 +897,7 @@ def test_a_mode_that_is_none_is_a_configuration_error_that_names_the_variable(
 ) -> None:
     environment.setenv("ARIES_TOKEN_FILE_MODE", text)
     with pytest.raises(ConfigurationError, match=r"\$ARIES_TOKEN_FILE_MODE"):
-        settings.resolve_store(None, None)
+        stores.resolve_store(None, None)
 
 
 @pytest.mark.parametrize(
@@ -925,11 +928,11 @@ def test_an_error_about_a_value_names_the_variable_it_came_from(
 
 
 def read_every_variable() -> None:
-    settings.resolve_store(None, None)
-    settings.token_url(None)
-    settings.authorize_url(None)
-    settings.api_origins(None)
-    settings.flag_variable("ARIES_PKCE")
+    stores.resolve_store(None, None)
+    urls.token_url(None)
+    urls.authorize_url(None)
+    urls.api_origins(None)
+    values.flag_variable("ARIES_PKCE")
     ClientCredentials(None, SecretSource(None), None).credentials(None)
 
 
@@ -938,7 +941,7 @@ def test_a_plain_http_redirect_uri_off_loopback_is_an_insecure_transport_error(
     environment: pytest.MonkeyPatch, uri: str
 ) -> None:
     with pytest.raises(InsecureTransportError, match="authorization code"):
-        settings.check_redirect_uri(uri)
+        urls.check_redirect_uri(uri)
     with pytest.raises(InsecureTransportError):
         AriesAuth(redirect_uri=uri)
     environment.setenv("ARIES_REDIRECT_URI", uri)
@@ -949,14 +952,14 @@ def test_a_plain_http_redirect_uri_off_loopback_is_an_insecure_transport_error(
 @pytest.mark.parametrize("name", ["nul", "CON", "aux", "com1", "LPT9", "prn.old", "nul.json"])
 def test_a_profile_that_is_a_device_of_windows_is_refused_everywhere(name: str) -> None:
     with pytest.raises(ConfigurationError, match="device"):
-        settings.check_profile(name)
+        check_profile(name)
     with pytest.raises(ConfigurationError, match="device"):
         FileTokenStore.for_profile(name)
 
 
 @pytest.mark.parametrize("name", ["null", "console", "com", "com10", "a.nul"])
 def test_what_only_looks_like_a_device_is_a_profile(name: str) -> None:
-    assert settings.check_profile(name) == name
+    assert check_profile(name) == name
     assert FileTokenStore.for_profile(name).path == profile_path(name)
 
 
@@ -1031,14 +1034,14 @@ def test_a_store_that_no_command_can_reach_is_told_in_the_words_of_its_program(t
         pass
 
     own: Any = Own()
-    assert settings.login_command(None, own).startswith("in the program that has this store")
+    assert stores.login_command(None, own).startswith("in the program that has this store")
     encrypted = FileTokenStore(tmp_path / "t.json", cipher=Rot13())
-    assert "aries-auth" not in settings.login_command(None, encrypted).replace("aries_auth", "")
+    assert "aries-auth" not in stores.login_command(None, encrypted).replace("aries_auth", "")
 
 
 def test_a_variable_that_leads_elsewhere_is_kept_out_of_the_way_by_the_option(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environment.setenv("ARIES_TOKEN_FILE", str(tmp_path / "other.json"))
-    store = settings.resolve_store("default", None)
-    assert settings.login_command("default", store) == "aries-auth login --profile default"
+    store = stores.resolve_store("default", None)
+    assert stores.login_command("default", store) == "aries-auth login --profile default"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from aries_auth import settings
 from aries_auth.errors import InsecureTransportError, printable
 from aries_auth.log import logger
-from aries_auth.settings import Origin
+from aries_auth.settings.urls import DEFAULT_PORTS, Origin, request_origin
+from aries_auth.token_endpoint.addresses import is_loopback
 
 
 class Origins:
@@ -30,7 +30,7 @@ class Origins:
         self.keys: tuple[tuple[str, bytes, int | None], ...] = tuple(
             key for origin in origins for key in _httpx_keys(origin)
         )
-        self._http_hosts = frozenset(origin.host for origin in origins if not settings.is_loopback(origin.host))
+        self._http_hosts = frozenset(origin.host for origin in origins if not is_loopback(origin.host))
 
     def admit(self, url: str) -> bool:
         """Whether a request for this URL gets the token; asked where it begins with none of `prefixes`.
@@ -38,19 +38,19 @@ class Origins:
         Raises:
             InsecureTransportError: it is an ``http`` URL of a listed host.
         """
-        origin = settings.request_origin(url)
+        origin = request_origin(url)
         return origin in self._origins or self._withhold(origin)
 
     def admit_httpx(self, url: Any) -> bool:
         """`admit` for a URL of httpx, which compares the very parts that it connects to."""
         if self.cover_httpx(url):
             return True
-        port = settings.DEFAULT_PORTS.get(url.scheme, 0) if url.port is None else url.port
+        port = DEFAULT_PORTS.get(url.scheme, 0) if url.port is None else url.port
         return self._withhold(Origin(url.scheme, url.raw_host.lower().decode("ascii", "replace"), port))
 
     def cover(self, url: str) -> bool:
         """Whether a URL is of a listed origin; for one that was sent already."""
-        return url.startswith(self.prefixes) or settings.request_origin(url) in self._origins
+        return url.startswith(self.prefixes) or request_origin(url) in self._origins
 
     def cover_httpx(self, url: Any) -> bool:
         """`cover` for a URL of httpx, which leaves an IPv6 address in the case that it is written in."""
@@ -71,6 +71,6 @@ class Origins:
 
 def _httpx_keys(origin: Origin) -> list[tuple[str, bytes, int | None]]:
     host = origin.host.encode("ascii")
-    default = settings.DEFAULT_PORTS[origin.scheme] == origin.port
+    default = DEFAULT_PORTS[origin.scheme] == origin.port
     # httpx leaves a default port out, so that is what is compared first.
     return [*([(origin.scheme, host, None)] if default else []), (origin.scheme, host, origin.port)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from aries_auth.errors import AriesAuthError, StoreError, TokenRequestError
 from aries_auth.log import logger
-from aries_auth.settings import ClientCredentials
+from aries_auth.settings.credentials import ClientCredentials
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices, store_name
@@ -35,7 +35,7 @@ class CodeExchange:
     """
 
     code: Secret
-    client: ClientCredentials
+    given: ClientCredentials
     token_url: str
     token_client: Any = field(repr=False)
     store: TokenStore | None
@@ -49,7 +49,7 @@ class CodeExchange:
         Raises:
             AriesAuthError: it can't be done. If the store is at fault, the code was not sent.
         """
-        token = self._exchange(self.client.credentials(None, self.store), flight)
+        token = self._exchange(self.given.credentials(None, self.store), flight)
         fault = verdict.unusable_type(token, self.token_url)
         if fault is not None:
             raise fault

@@ -14,13 +14,12 @@ from typing import Sequence
 import httpx
 import requests
 
-from aries_auth import settings
 from aries_auth.authorization.code_exchange import CodeExchange
 from aries_auth.errors import AuthorizationError, ConfigurationError, TokenRequestError
 from aries_auth.refresh.policy import TIMEOUT
-from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource
-from aries_auth.settings.credentials import NOTHING_GIVEN
-from aries_auth.singleflight.clock import monotonic
+from aries_auth.settings import stores, urls, values
+from aries_auth.settings.credentials import NOTHING_GIVEN, ClientCredentials, ClientSecret, SecretSource
+from aries_auth.singleflight.clock import check_seconds, monotonic
 from aries_auth.singleflight.flight import Flight, Steps, drive, drive_async
 from aries_auth.store import TokenStore, store_name
 from aries_auth.store.checks import checked_store
@@ -60,7 +59,7 @@ class AuthorizationCodeFlow:
     __module__ = "aries_auth"
 
     # For the repr of one that its constructor refused, which a traceback with local variables shows.
-    _client = NOTHING_GIVEN
+    _credentials = NOTHING_GIVEN
     _scope = ""
 
     def __init__(
@@ -79,18 +78,18 @@ class AuthorizationCodeFlow:
         # The secret goes first: what is refused below is raised from a frame that no longer holds it.
         secret, client_secret = SecretSource(client_secret), None
         secret.check()
-        self._client = ClientCredentials(
-            settings.check_text("client_id", client_id),
+        self._credentials = ClientCredentials(
+            values.check_text("client_id", client_id),
             secret,
-            None if redirect_uri is None else settings.check_redirect_uri(redirect_uri),
+            None if redirect_uri is None else urls.check_redirect_uri(redirect_uri),
         )
         self._scope = _check_scope(scope)
-        self._authorize_url = None if authorize_url is None else settings.check_endpoint("authorize_url", authorize_url)
-        self._token_url = None if token_url is None else settings.check_endpoint("token_url", token_url)
+        self._authorize_url = None if authorize_url is None else urls.check_endpoint("authorize_url", authorize_url)
+        self._token_url = None if token_url is None else urls.check_endpoint("token_url", token_url)
         check_client(token_client)
         self._token_client = token_client
-        self._timeout = settings.check_seconds("timeout", timeout)
-        self._pkce = None if pkce is None else settings.check_flag("pkce", pkce)
+        self._timeout = check_seconds("timeout", timeout)
+        self._pkce = None if pkce is None else values.check_flag("pkce", pkce)
 
     def authorization_url(self) -> tuple[str, str]:
         """The address to send the user's browser to, and the state to keep in the user's session; new at each call.
@@ -103,10 +102,10 @@ class AuthorizationCodeFlow:
         state = secrets.token_urlsafe(32)
         verifier = None
         if self._uses_pkce:
-            verifier = code_verifier(self._client.client_secret.read(), state)
+            verifier = code_verifier(self._credentials.client_secret.read(), state)
         url = protocol.authorization_url(
-            settings.authorize_url(self._authorize_url),
-            client_id=_needed("client_id", self._client.client_id),
+            urls.authorize_url(self._authorize_url),
+            client_id=_needed("client_id", self._credentials.client_id),
             redirect_uri=self._redirect_uri(),
             scope=self._scope,
             state=state,
@@ -116,7 +115,7 @@ class AuthorizationCodeFlow:
 
     @property
     def _uses_pkce(self) -> bool:
-        return bool(settings.flag_variable("ARIES_PKCE") if self._pkce is None else self._pkce)
+        return bool(values.flag_variable("ARIES_PKCE") if self._pkce is None else self._pkce)
 
     def fetch_token(
         self,
@@ -162,13 +161,13 @@ class AuthorizationCodeFlow:
         if fault:
             raise ConfigurationError(fault)
         _check_state(state)
-        client_id, redirect_uri = _needed("client_id", self._client.client_id), self._redirect_uri()
+        client_id, redirect_uri = _needed("client_id", self._credentials.client_id), self._redirect_uri()
         exchange = CodeExchange(
             code=protocol.parse_callback(response, redirect_uri=redirect_uri, state=state),
-            client=ClientCredentials(client_id, self._client.client_secret, redirect_uri),
-            token_url=settings.token_url(self._token_url),
+            given=ClientCredentials(client_id, self._credentials.client_secret, redirect_uri),
+            token_url=urls.token_url(self._token_url),
             token_client=self._token_client,
-            store=None if store is None else settings.resolve_store(None, store),
+            store=None if store is None else stores.resolve_store(None, store),
             now=time.time(),
             at=monotonic(),
             pkce_state=state if self._uses_pkce else None,
@@ -189,21 +188,21 @@ class AuthorizationCodeFlow:
         return TokenRequestError(f"No token within the time-out of {self._timeout:g} s; {goes_on}.", retryable=True)
 
     def _redirect_uri(self) -> str:
-        return settings.check_redirect_uri(_needed("redirect_uri", self._client.redirect_uri))
+        return urls.check_redirect_uri(_needed("redirect_uri", self._credentials.redirect_uri))
 
     def __repr__(self) -> str:
-        client = self._client
+        given = self._credentials
         return (
-            f"AuthorizationCodeFlow(client_id={client.client_id!r}, redirect_uri={client.redirect_uri!r}, "
+            f"AuthorizationCodeFlow(client_id={given.client_id!r}, redirect_uri={given.redirect_uri!r}, "
             f"scope={self._scope!r})"
         )
 
 
 def _needed(parameter: str, given: str | None) -> str:
     name = f"ARIES_{parameter.upper()}"
-    value = given or settings.variable(name)
+    value = given or values.variable(name)
     if value is None:
-        raise settings.missing(parameter, name)
+        raise values.missing(parameter, name)
     return value
 
 

@@ -22,7 +22,7 @@ from aries_auth.authorization.pasting import TerminalPaste, read_pieces
 from aries_auth.authorization.sockets import open_sockets
 from aries_auth.errors import AuthorizationError
 from aries_auth.log import logger
-from aries_auth.settings import advised
+from aries_auth.settings.values import advised
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import protocol

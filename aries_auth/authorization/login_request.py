@@ -9,10 +9,10 @@ from typing import Any, Callable, Sequence
 import httpx
 import requests
 
-from aries_auth import settings
 from aries_auth.auth import AriesAuth
 from aries_auth.authorization.flow import AuthorizationCodeFlow
 from aries_auth.refresh.policy import TIMEOUT
+from aries_auth.singleflight.clock import check_seconds
 from aries_auth.store import TokenStore
 from aries_auth.token_endpoint.library import SyncClient
 
@@ -47,7 +47,7 @@ class LoginRequest:
         """Refuse what is malformed. Raises ConfigurationError, InsecureTransportError."""
         self.auth(self.client_secret)
         self.flow(self.client_id, self.client_secret, self.redirect_uri, "x" if self.scope is None else self.scope)
-        settings.check_seconds("callback_timeout", self.callback_timeout)
+        check_seconds("callback_timeout", self.callback_timeout)
 
     def auth(self, client_secret: Any) -> AriesAuth:
         """What the login returns; the secret may have been asked for."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from aries_auth import settings
 from aries_auth.authorization.talk import Talk
 from aries_auth.errors import ConfigurationError
-from aries_auth.settings import SecretSource, keyrings, saved_secret
+from aries_auth.settings import keyrings, saved_secret, urls, values
+from aries_auth.settings.credentials import SecretSource
 from aries_auth.store import TokenStore
 from aries_auth.token import Secret, Token
 from aries_auth.token_endpoint.protocol import SCOPES, join_scope
@@ -29,26 +29,26 @@ class SecretToUse(NamedTuple):
 
 def client_id(given: str | None, stored: Token | None, talk: Talk) -> str:
     """The client id: given, of the environment, of the stored token, or asked for."""
-    found = given or settings.check_text("$ARIES_CLIENT_ID", settings.variable("ARIES_CLIENT_ID"))
+    found = given or values.check_text("$ARIES_CLIENT_ID", values.variable("ARIES_CLIENT_ID"))
     found = found or (stored.client_id if stored is not None else None)
     if found:
         return found
     _need(talk, "client_id", "Client id", "--client-id")
     talk.say("Client id and client secret are in Aries' Client Center, under API.")
-    return talk.ask_until("Client id", lambda answer: settings.check_text("The client id", answer))
+    return talk.ask_until("Client id", lambda answer: values.check_text("The client id", answer))
 
 
 def redirect_uri(given: str | None, stored: Token | None, talk: Talk) -> str:
     """The redirect URI, likewise."""
     found = given or (stored.redirect_uri if stored is not None else None)
-    from_environment = None if given else settings.variable("ARIES_REDIRECT_URI")
+    from_environment = None if given else values.variable("ARIES_REDIRECT_URI")
     if from_environment:
-        return settings.check_redirect_uri(from_environment, "$ARIES_REDIRECT_URI")
+        return urls.check_redirect_uri(from_environment, "$ARIES_REDIRECT_URI")
     if found:
-        return settings.check_redirect_uri(found)
+        return urls.check_redirect_uri(found)
     _need(talk, "redirect_uri", "Redirect URI", "--redirect-uri")
     question = f"Redirect URI, exactly as it is registered [{REDIRECT_URI}]"
-    return talk.ask_until(question, settings.check_redirect_uri, default=REDIRECT_URI)
+    return talk.ask_until(question, urls.check_redirect_uri, default=REDIRECT_URI)
 
 
 def scope(given: str | Sequence[str] | None, added: Sequence[str], stored: Token | None, talk: Talk) -> str:
@@ -60,7 +60,7 @@ def scope(given: str | Sequence[str] | None, added: Sequence[str], stored: Token
         if not before:
             raise ConfigurationError("The stored token does not say which scopes it has. Give all of them: --scope.")
         return join_scope([before, *added])
-    found = join_scope(settings.variable("ARIES_SCOPE") or "")
+    found = join_scope(values.variable("ARIES_SCOPE") or "")
     if found:
         return found
     if not talk.can_ask:
@@ -107,7 +107,7 @@ def client_secret(
     is_renewed = bool(save) and state.where == "saved" and talk.can_ask
     if state.where is not None and not is_renewed:
         return SecretToUse(source, source.read(client, store), save or False)
-    if not talk.can_ask or source.is_given or settings.variable("ARIES_CLIENT_SECRET_FILE"):
+    if not talk.can_ask or source.is_given or values.variable("ARIES_CLIENT_SECRET_FILE"):
         return SecretToUse(source, source.read(client, store), False)  # says what is wrong with it
     if state.fault and "is missing" not in state.fault:
         talk.warn(state.fault)  # a damaged one, say, which is replaced
@@ -132,4 +132,4 @@ def _need(talk: Talk, parameter: str, what: str, option: str) -> None:
         raise ConfigurationError(
             f"{what}: missing, and there is no terminal to ask for it. Give {option}, or set ${name}."
         )
-    raise settings.missing(parameter, name)
+    raise values.missing(parameter, name)

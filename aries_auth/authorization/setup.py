@@ -9,7 +9,6 @@ from typing import Any, Callable, Sequence
 import httpx
 import requests
 
-from aries_auth import settings
 from aries_auth.auth import AriesAuth
 from aries_auth.authorization import questions
 from aries_auth.authorization.approval import approve
@@ -17,8 +16,10 @@ from aries_auth.authorization.login_request import LoginRequest
 from aries_auth.authorization.talk import NoAnswer, Talk
 from aries_auth.errors import ConfigurationError
 from aries_auth.refresh.policy import TIMEOUT
-from aries_auth.settings import ClientCredentials, ClientSecret, SecretSource, StoreChoice, saved_secret
+from aries_auth.settings import saved_secret, stores, values
+from aries_auth.settings.credentials import ClientCredentials, ClientSecret, SecretSource
 from aries_auth.settings.report import lifetimes, report_of
+from aries_auth.settings.stores import StoreChoice
 from aries_auth.store import TokenStore, store_name
 from aries_auth.store.checks import checked_store
 from aries_auth.token import Secret, Token
@@ -113,7 +114,7 @@ def login(
 def log_in(request: LoginRequest, talk: Talk) -> AriesAuth:
     """`login`, for whoever calls it: a program, or the command."""
     request.check()  # before anything is touched or asked
-    choice = settings.choose_store(request.profile, request.store)
+    choice = stores.choose_store(request.profile, request.store)
     saved_secret.check_place(choice.store, request.save_secret)
 
     stored = choice.store.load()
@@ -155,13 +156,13 @@ def _ask(
 
 def _serves(stored: Token | None, request: LoginRequest, choice: StoreChoice, source: SecretSource) -> bool:
     """Whether no login is needed: calls work, for this client, with the scopes asked for."""
-    client = ClientCredentials(request.client_id, source, request.redirect_uri)
-    if stored is None or not report_of(stored, choice, client=client, token_url=request.token_url).serves:
+    credentials = ClientCredentials(request.client_id, source, request.redirect_uri)
+    if stored is None or not report_of(stored, choice, credentials=credentials, token_url=request.token_url).serves:
         return False
     for given, known in ((request.client_id, stored.client_id), (request.redirect_uri, stored.redirect_uri)):
         if given is not None and known is not None and given != known:
             return False
-    scope = settings.variable("ARIES_SCOPE") if request.scope is None else request.scope
+    scope = values.variable("ARIES_SCOPE") if request.scope is None else request.scope
     wanted = {*join_scope(scope or "").split(), *join_scope(request.added_scopes).split()}
     return stored.scope is None or wanted <= set(stored.scope.split())
 

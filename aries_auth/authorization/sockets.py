@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from aries_auth.authorization.callback_request import Authority, parse_authority
 from aries_auth.errors import ConfigurationError
-from aries_auth.settings import advised, is_loopback
+from aries_auth.settings.values import advised
+from aries_auth.token_endpoint.addresses import is_loopback
 
 _BACKLOG = 64
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, getattr(errno, "EPROTONOSUPPORT", -1)})

@@ -8,16 +8,17 @@ from typing import Any, Callable, NamedTuple
 from aries_auth.cli.console import FAILED, is_out_of_reach
 from aries_auth.cli.status import exit_code
 from aries_auth.errors import AriesAuthError, LockTimeout, printable
-from aries_auth.settings import StoreChoice, login_command, saved_secret
+from aries_auth.settings import saved_secret
 from aries_auth.settings.refreshable import Obstacle, advice_for_endpoint
-from aries_auth.settings.report import LOGIN_DUE, Report, report_of
+from aries_auth.settings.report import Report, report_of
 from aries_auth.settings.sources import Setting, faults_of_variables, settings_in_use
+from aries_auth.settings.stores import StoreChoice, login_command
 from aries_auth.settings.urls import api_origins
 from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
 from aries_auth.terminal import in_words
-from aries_auth.token import Token
+from aries_auth.token import LOGIN_DUE, Token
 
 _LOCK_PATIENCE = 2.0
 _SKEW = 60.0

@@ -11,12 +11,12 @@ from aries_auth.cli.console import say
 from aries_auth.cli.options import examples, find_store, grant_options, show_trouble
 
 if TYPE_CHECKING:
-    from aries_auth.settings import StoreChoice
+    from aries_auth.settings.stores import StoreChoice
 
 
 def _checked_timeout(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
     from aries_auth.errors import ConfigurationError  # noqa: PLC0415
-    from aries_auth.settings import check_seconds  # noqa: PLC0415
+    from aries_auth.singleflight.clock import check_seconds  # noqa: PLC0415
 
     try:
         return check_seconds("--timeout", value)

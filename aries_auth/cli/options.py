@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from aries_auth import AriesAuth
-    from aries_auth.settings import StoreChoice
+    from aries_auth.settings.stores import StoreChoice
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

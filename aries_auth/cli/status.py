@@ -40,8 +40,8 @@ def one_row(value: str) -> str:
 
 def alert(report: Report) -> str | None:
     """That something has to be done, now or soon; None if nothing has."""
-    from aries_auth.settings.report import LOGIN_DUE  # noqa: PLC0415
     from aries_auth.terminal import in_words  # noqa: PLC0415
+    from aries_auth.token import LOGIN_DUE  # noqa: PLC0415
 
     token = report.token
     if token is None:

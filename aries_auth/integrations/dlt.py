@@ -9,9 +9,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from aries_auth import settings
 from aries_auth.auth import AriesAuth
 from aries_auth.errors import ConfigurationError, LoginRequired
+from aries_auth.settings import stores
 from aries_auth.store import TokenStore, store_name
 from aries_auth.store.checks import checked_store
 from aries_auth.token import is_alive, is_refresh_token_alive
@@ -64,7 +64,7 @@ class AriesAuthConfig(AuthConfigBase):
 
 def _check_login(profile: str | None, store: TokenStore | str | os.PathLike[str] | None) -> None:
     # A pipeline without a login would fail in a worker thread, after dlt has set up its destination.
-    found, now = settings.resolve_store(profile, store), time.time()
+    found, now = stores.resolve_store(profile, store), time.time()
     token = found.load()
     if token is None:
         what = f"There is no token in {store_name(found)}"
@@ -72,4 +72,4 @@ def _check_login(profile: str | None, store: TokenStore | str | os.PathLike[str]
         what = f"The login in {store_name(found)} has expired"
     else:
         return
-    raise LoginRequired(f"{what}: a person has to log in. Run: {settings.login_command(profile, found)}")
+    raise LoginRequired(f"{what}: a person has to log in. Run: {stores.login_command(profile, found)}")

@@ -13,9 +13,8 @@ from aries_auth.log import logger
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.singleflight.clock import monotonic
-from aries_auth.token import Token
+from aries_auth.token import LOGIN_DUE, Token
 
-_LOGIN_DUE = 3 * 86400.0
 _WARN_EVERY = 86400.0
 
 
@@ -63,7 +62,7 @@ class Events:
     def look_at(self, token: Token, now: float) -> None:
         """Warn, once a day, when the refresh token of a living token is near its end: a refresh has not renewed it."""
         ends_at = token.refresh_token_expires_at
-        if ends_at is None or ends_at - now >= _LOGIN_DUE or abs(now - self._warned_at) < _WARN_EVERY:
+        if ends_at is None or ends_at - now >= LOGIN_DUE or abs(now - self._warned_at) < _WARN_EVERY:
             return
         self._warned_at = now
         where, left = self._grant.name, ends_at - now

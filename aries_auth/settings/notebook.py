@@ -19,7 +19,7 @@ def table(
     profile: str | None,
     store: TokenStore | str | os.PathLike[str] | None,
     *,
-    client: ClientCredentials | None = None,
+    credentials: ClientCredentials | None = None,
     token_url: str | None = None,
     now: float | None = None,
 ) -> str:
@@ -29,7 +29,7 @@ def table(
         token: the one in memory. If there is none, or it has expired, the store is looked at.
         profile: as `AriesAuth` got it.
         store: likewise.
-        client: likewise; None: whether it can be refreshed from here is not looked at.
+        credentials: likewise; None: whether it can be refreshed from here is not looked at.
         token_url: likewise.
         now: Unix time in seconds; None is the clock's.
     """
@@ -37,7 +37,7 @@ def table(
 
     rows = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in _rows(token, profile, store, client, token_url, time.time() if now is None else now)
+        for name, value in _rows(token, profile, store, credentials, token_url, time.time() if now is None else now)
     )
     return f"<table><caption>AriesAuth</caption><tbody>{rows}</tbody></table>"
 
@@ -46,7 +46,7 @@ def _rows(
     token: Token | None,
     profile: str | None,
     store: TokenStore | str | os.PathLike[str] | None,
-    client: ClientCredentials | None,
+    credentials: ClientCredentials | None,
     token_url: str | None,
     now: float,
 ) -> list[tuple[str, str]]:
@@ -59,8 +59,8 @@ def _rows(
         rows.append(("profile", choice.profile) if choice.profile else ("store", store_name(choice.store)))
         if not shown.access_token_valid:
             shown = shown._replace(token=choice.store.load() or token)
-        if shown.token is not None and client is not None:
-            shown = shown._replace(obstacle=obstacle_of(shown.token, choice.store, client, token_url))
+        if shown.token is not None and credentials is not None:
+            shown = shown._replace(obstacle=obstacle_of(shown.token, choice.store, credentials, token_url))
     except Exception as exc:  # noqa: BLE001 - a display never fails, whatever a store of the caller's raises
         fault = type(exc).__name__
     token = shown.token

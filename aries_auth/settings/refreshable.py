@@ -19,22 +19,24 @@ class Obstacle(NamedTuple):
     elsewhere: bool = False
 
 
-def obstacle_of(token: Token, store: TokenStore, client: ClientCredentials, given_url: str | None) -> Obstacle | None:
+def obstacle_of(
+    token: Token, store: TokenStore, credentials: ClientCredentials, given_url: str | None
+) -> Obstacle | None:
     """What would keep a refresh from being sent, besides the client secret and the store; None if nothing would.
 
     Args:
         token: what the store holds.
         store: the store, for messages.
-        client: what the caller gave.
+        credentials: what the caller gave.
         given_url: the token URL that the caller gave (and that was checked), or None.
     """
     elsewhere = False
     try:
-        client.check(token, store_name(store))
+        credentials.check(token, store_name(store))
         here = token_url(given_url)
         elsewhere = not came_from(token, here)
         check_origin_of_grant(token, here, store_name(store))
-        client.identity(token)
+        credentials.identity(token)
     except AriesAuthError as exc:
         return Obstacle(command_text(exc), elsewhere)
     return None

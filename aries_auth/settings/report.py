@@ -13,7 +13,6 @@ from aries_auth.store import store_name
 from aries_auth.terminal import in_words
 from aries_auth.token import Token, is_alive, is_refresh_token_alive
 
-LOGIN_DUE = 3 * 86400.0  # seconds before the end of a login from which on people are warned
 _EXPIRED = "has expired"
 
 
@@ -107,20 +106,24 @@ def report(choice: StoreChoice) -> Report:
 
 
 def report_of(
-    token: Token | None, choice: StoreChoice, *, client: ClientCredentials = NOTHING_GIVEN, token_url: str | None = None
+    token: Token | None,
+    choice: StoreChoice,
+    *,
+    credentials: ClientCredentials = NOTHING_GIVEN,
+    token_url: str | None = None,
 ) -> Report:
     """How a token stands that was loaded from a store.
 
     Args:
         token: the token.
         choice: the store, and its profile.
-        client: what the program was told of the client.
+        credentials: what the program was told of the client.
         token_url: the token endpoint that it was told.
     """
     store = choice.store
-    client_id = client.client_id or (None if token is None else token.client_id) or variable("ARIES_CLIENT_ID")
-    state = client.client_secret.state(client_id, store)
-    obstacle = None if token is None else obstacle_of(token, store, client, token_url)
+    client_id = credentials.client_id or (None if token is None else token.client_id) or variable("ARIES_CLIENT_ID")
+    state = credentials.client_secret.state(client_id, store)
+    obstacle = None if token is None else obstacle_of(token, store, credentials, token_url)
     return Report(choice.profile, store_name(store), choice, token, state, time.time(), obstacle)
 
 

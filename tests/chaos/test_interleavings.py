@@ -22,7 +22,7 @@ from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.memory import Memory
 from aries_auth.refresh.pending_save import PendingSave
 from aries_auth.refresh.refresher import Reason, Refresher, RefreshRequest
-from aries_auth.settings import ClientCredentials, SecretSource
+from aries_auth.settings.credentials import ClientCredentials, SecretSource
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.token_endpoint.sender import HTTPX

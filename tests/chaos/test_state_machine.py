@@ -28,7 +28,7 @@ from urllib3 import HTTPResponse
 from aries_auth import AriesAuthError, FileTokenStore, LoginRequired, Token, TokenRequestError
 from aries_auth.refresh.grant import Grant
 from aries_auth.refresh.source import TokenSource
-from aries_auth.settings import ClientCredentials, SecretSource
+from aries_auth.settings.credentials import ClientCredentials, SecretSource
 from aries_auth.singleflight.flight import FlightThread, drive
 from aries_auth.token import Secret
 from aries_auth.token_endpoint.sender import HTTPX

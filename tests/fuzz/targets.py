@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any, Callable
 
-from aries_auth import AriesAuthError, Token, settings
+from aries_auth import AriesAuthError, Token
 from aries_auth.refresh import policy
+from aries_auth.settings import urls
+from aries_auth.store import check_profile
 from aries_auth.store.document import decode
 from aries_auth.token import Secret
 from aries_auth.token_endpoint import backoff, protocol, verdict
@@ -76,7 +78,7 @@ def stored(data: bytes) -> None:
 def origin(data: bytes) -> None:
     """The URL of a request: nothing but the listed origin's own URLs may pass for it."""
     url = data.decode("utf-8", "surrogateescape")
-    found = settings.request_origin(url)
+    found = urls.request_origin(url)
     if found is not None and found.host == "api.aries.com":
         assert "api.aries.com" in url.lower()
         assert "\\" not in url
@@ -86,10 +88,10 @@ def endpoint(data: bytes) -> None:
     """A URL that is given as an endpoint, an origin or a redirect URI."""
     text = data.decode("utf-8", "surrogateescape")
     checks: tuple[Callable[[], Any], ...] = (
-        lambda: settings.check_endpoint("token_url", text),
-        lambda: settings.parse_origins([text]),
-        lambda: settings.check_redirect_uri(text),
-        lambda: settings.check_profile(text),
+        lambda: urls.check_endpoint("token_url", text),
+        lambda: urls.parse_origins([text]),
+        lambda: urls.check_redirect_uri(text),
+        lambda: check_profile(text),
     )
     for check in checks:
         try:

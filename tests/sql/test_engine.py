@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
 from aries_auth import AriesAuth, ConfigurationError, LockTimeout, StoreError, Token
-from aries_auth.settings import login_command
+from aries_auth.settings.stores import login_command
 from aries_auth.sql import SQLTokenStore
 from aries_auth.sql.database import _engine_of
 from tests.conftest import EXPIRED

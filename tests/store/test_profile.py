@@ -130,7 +130,7 @@ def share_a_file() -> None:
 TRY = """
 import os, sys
 from aries_auth import ConfigurationError, FileTokenStore, Token
-from aries_auth.settings import login_command
+from aries_auth.settings.stores import login_command
 for act in (lambda: FileTokenStore.for_profile("default").load(), lambda: FileTokenStore("~/t.json").load()):
     try:
         act()
@@ -218,7 +218,7 @@ def test_a_profile_is_found_where_it_is_unpickled(tmp_path: Path, monkeypatch: p
 
 
 def test_the_login_command_names_the_profile() -> None:
-    from aries_auth.settings import login_command
+    from aries_auth.settings.stores import login_command
 
     assert login_command(None, FileTokenStore.for_profile("paper")) == "aries-auth login --profile paper"
     assert login_command(None, FileTokenStore.for_profile("default")) == "aries-auth login"
