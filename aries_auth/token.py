@@ -243,7 +243,7 @@ def document_fault(mapping: Any) -> str | None:
 def version_fault(version: object) -> str:
     """What keeps a document of this version from being read; "" if nothing does. True is no number, though it is 1."""
     if isinstance(version, bool) or version != VERSION:
-        return f"its version is not {VERSION}; it may come from a newer aries-auth"
+        return f"its version is not {VERSION}; if a newer aries-auth wrote it, upgrade this one"
     return ""
 
 

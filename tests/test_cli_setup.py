@@ -543,6 +543,14 @@ def test_the_cure_that_doctor_names_for_a_damaged_store_mends_it(command: Comman
     assert check_of(doctor(command)[1], "store")["status"] == "ok"
 
 
+def test_doctor_names_no_logout_for_a_token_file_of_a_newer_version(command: Command) -> None:
+    document = command.log_in().to_dict()
+    Path(command.store.path).write_text(json.dumps({**document, "version": 2}))
+    assert set(cures(command)) == {"pip install --upgrade aries-auth"}
+    assert "upgrade this one" in command.call("status").stderr
+    assert "Else, to start over, run: aries-auth logout" in command.call("status").stderr
+
+
 def cures(command: Command, **changes: str | None) -> list[str]:
     """Those of what has failed in the store."""
     document = json.loads(command.call("doctor", "--json", **changes).stdout)

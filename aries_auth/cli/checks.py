@@ -174,6 +174,8 @@ def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
     text = str(error)
     # A file's text names the logout if it is right; a row's says no more than what is wrong with it.
     of_row = "" if isinstance(choice.store, FileTokenStore) else text.partition("can't be used: ")[2]
+    if "upgrade this one" in text:
+        return "pip install --upgrade aries-auth"
     if "To start over" in text or (of_row and "rekey" not in of_row):
         log_in = login_command(choice.profile, choice.store)
         return f"{log_in.replace('aries-auth login', 'aries-auth logout', 1)}, then {log_in}"

@@ -162,7 +162,8 @@ def _open(path: str) -> io.FileIO:
         file = io.FileIO(path, "r+", opener=_opener)
     except OSError as exc:
         what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else os_error_text(exc)
-        raise StoreError(f"The lock file {path} can't be opened: {what}.") from exc
+        cure = " Let this user read and write it, or use a store of your own." if exc.errno == errno.EACCES else ""
+        raise StoreError(f"The lock file {path} can't be opened: {what}.{cure}") from exc
     _open_files.add(file)
     try:
         status = os.fstat(file.fileno())

@@ -40,7 +40,8 @@ def _cure(target: str, fault: str) -> str:
         return " Make it readable for this user."
     argument = quoted(target)
     options = "" if argument is None else f" --store {argument}"
-    return f" To start over, run: aries-auth logout{options} and log in again."
+    beginning = "Else, to" if "upgrade" in fault else "To"
+    return f" {beginning} start over, run: aries-auth logout{options} and log in again."
 
 
 def read_token(target: str, store: FileTokenStore) -> tuple[Token | None, str]:

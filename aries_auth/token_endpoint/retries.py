@@ -1,4 +1,4 @@
-"""Sends a token request, again where that is safe, within 30 s in all.
+"""Sends a token request, and again if that is safe, within 30 s in all.
 
 What goes wrong comes back as a value: an exception raised in here would carry frames that hold the request's body.
 """

@@ -104,7 +104,10 @@ def test_a_cycle_in_an_unknown_key_is_a_store_error() -> None:
         (b'["x"]', "it is not a JSON object"),
         (b"{}", "it has no version"),
         (b'{"access_token": "t"}', "it has no version"),
-        (b'{"version": 99, "access_token": "t"}', "its version is not 1; it may come from a newer aries-auth"),
+        (
+            b'{"version": 99, "access_token": "t"}',
+            "its version is not 1; if a newer aries-auth wrote it, upgrade this one",
+        ),
         (b'{"version": "1", "access_token": "t"}', "its version is not 1"),
         (b'{"version": null, "access_token": "t"}', "its version is not 1"),
         (b'{"version": true, "access_token": "t"}', "its version is not 1"),
@@ -135,7 +138,7 @@ fields = st.sampled_from(["version", "access_token", "refresh_token", "expires_a
 
 def test_a_reason_is_half_a_sentence_as_the_stores_errors_take_it() -> None:
     newer = b'{"version": 99, "access_token": "t"}'
-    assert decode(newer, cipher=None)[1] == "its version is not 1; it may come from a newer aries-auth"
+    assert decode(newer, cipher=None)[1] == "its version is not 1; if a newer aries-auth wrote it, upgrade this one"
 
 
 @given(
