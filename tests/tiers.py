@@ -30,10 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three for each processor, six at most: most tests wait for a process or a socket. None for a single file."""
+    """None for a single file, else by the processors: most tests wait for a process or a socket.
+
+    Those of CI's tier start servers, browsers and workers themselves, so fewer run at once.
+    """
     if any(".py" in argument for argument in _arguments(config)):
         return 0
-    return min(6, 3 * (os.cpu_count() or 1))
+    processors = os.cpu_count() or 1
+    return min(6, 3 * processors) if "not ci" in config.option.markexpr else min(4, 2 * processors)
 
 
 @pytest.hookimpl(hookwrapper=True)
