@@ -10,6 +10,7 @@ from typing import Any, Mapping
 from aries_auth.errors import ConfigurationError, StoreError, TokenRequestError
 
 VERSION = 1
+_UPGRADE = "a newer aries-auth wrote it: upgrade this one"
 LOGIN_DUE = 3 * 86400.0  # seconds before the end of a refresh token from which on people are warned
 _LONGEST_LIFETIME = 10 * 366 * 86400.0
 _END_OF_TIME = 1e14
@@ -243,8 +244,14 @@ def document_fault(mapping: Any) -> str | None:
 def version_fault(version: object) -> str:
     """What keeps a document of this version from being read; "" if nothing does. True is no number, though it is 1."""
     if isinstance(version, bool) or version != VERSION:
-        return f"its version is not {VERSION}; if a newer aries-auth wrote it, upgrade this one"
+        newer = isinstance(version, int) and version > VERSION
+        return f"its version is not {VERSION}" + (f"; {_UPGRADE}" if newer else "")
     return ""
+
+
+def is_for_upgrade(fault: str) -> bool:
+    """Whether what is wrong with a document is that a newer version of this package wrote it."""
+    return _UPGRADE in fault
 
 
 def _answer_fault(mapping: Any) -> str | None:

@@ -480,7 +480,7 @@ def test_no_color_is_respected_and_pipes_get_none(command: Command) -> None:
     assert (end(colored), end(plain)) == (3, 3)
     assert "\x1b[31m" in colored.before
     assert "\x1b" not in plain.before
-    assert "\x1b" not in command.call("status").stderr
+    assert "\x1b" not in command.run("status").stderr
 
 
 @posix

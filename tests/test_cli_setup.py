@@ -545,6 +545,8 @@ def test_the_cure_that_doctor_names_for_a_damaged_store_mends_it(command: Comman
 
 def test_doctor_names_no_logout_for_a_token_file_of_a_newer_version(command: Command) -> None:
     document = command.log_in().to_dict()
+    Path(command.store.path).write_text(json.dumps({**document, "version": None}))
+    assert all(cure.startswith("aries-auth logout") for cure in cures(command)), "it is damaged"
     Path(command.store.path).write_text(json.dumps({**document, "version": 2}))
     assert set(cures(command)) == {"pip install --upgrade aries-auth"}
     assert "upgrade this one" in command.call("status").stderr

@@ -138,6 +138,28 @@ def test_without_one_the_error_is_that_of_a_missing_secret(store: FileTokenStore
 # What can't be used
 
 
+class _Interrupted(BaseException):
+    """What comes out of a cipher that a person or a framework ends: a Ctrl-C, a time-out of gevent."""
+
+
+class _Slow:
+    def encrypt(self, data: bytes) -> bytes:
+        raise _Interrupted
+
+    def decrypt(self, token: bytes) -> bytes:
+        raise _Interrupted
+
+
+def test_a_ctrl_c_in_a_cipher_leaves_no_frame_that_shows_the_secret(path: Path) -> None:
+    store = FileTokenStore(path.with_suffix(""), cipher=_Slow())
+    with pytest.raises(_Interrupted) as caught:
+        saved_secret.save(store, "mine", Secret(SECRET), "file")
+    assert_no_secret(caught.value, SECRET)
+    with pytest.raises(_Interrupted) as caught:
+        store.save(Token("access-planted", "refresh-planted"))
+    assert_no_secret(caught.value, "access-planted", "refresh-planted")
+
+
 def wrong_mode(path: Path) -> None:
     path.chmod(0o644)
 

@@ -18,10 +18,11 @@ from aries_auth.settings.values import command_text, variable
 from aries_auth.store import FileTokenStore, store_name
 from aries_auth.store.holder import holder_text
 from aries_auth.terminal import in_words
-from aries_auth.token import LOGIN_DUE, Token
+from aries_auth.token import LOGIN_DUE, Token, is_for_upgrade
 
 _LOCK_PATIENCE = 2.0
 _SKEW = 60.0
+_UPGRADE = "pip install --upgrade aries-auth"
 
 
 class Check(NamedTuple):
@@ -114,6 +115,8 @@ class Examination:
         keep = "run: aries-auth login --save-secret, or set $ARIES_CLIENT_SECRET"
         if saved_secret.secret_path(choice.store) is None:
             keep = "set $ARIES_CLIENT_SECRET, or $ARIES_CLIENT_SECRET_FILE"
+        if is_for_upgrade(report.secret.fault):
+            keep = _UPGRADE
         self._add("client secret", status, report.secret.fault, keep)
 
     def _token(self, report: Report) -> None:
@@ -174,8 +177,8 @@ def _cure_of_store(choice: StoreChoice, error: AriesAuthError) -> str:
     text = str(error)
     # A file's text names the logout if it is right; a row's says no more than what is wrong with it.
     of_row = "" if isinstance(choice.store, FileTokenStore) else text.partition("can't be used: ")[2]
-    if "upgrade this one" in text:
-        return "pip install --upgrade aries-auth"
+    if is_for_upgrade(text):
+        return _UPGRADE
     if "To start over" in text or (of_row and "rekey" not in of_row):
         log_in = login_command(choice.profile, choice.store)
         return f"{log_in.replace('aries-auth login', 'aries-auth logout', 1)}, then {log_in}"

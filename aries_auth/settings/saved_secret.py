@@ -173,7 +173,7 @@ def rekey_secret(store: TokenStore, cipher: Cipher, *, encrypt_plain: bool) -> b
 
 def _write(saved: SavedSecret, store: FileTokenStore, failure: str) -> None:
     """Replace the file under the store's lock; `failure` begins what is said if the cipher fails."""
-    document, fault = _sealed(saved, store)
+    document, fault = seal(_document(saved), store.cipher)
     if fault:
         raise StoreError(f"{failure}: {fault}.")
     with store.locked():
@@ -187,9 +187,9 @@ def _write(saved: SavedSecret, store: FileTokenStore, failure: str) -> None:
             temporary.discard()
 
 
-def _sealed(saved: SavedSecret, store: FileTokenStore) -> tuple[Secret, str]:
+def _document(saved: SavedSecret) -> dict[str, object]:
     kept = {"kept_in": KEYRING} if saved.secret is None else {"client_secret": saved.secret.reveal()}
-    return seal({"version": VERSION, "client_id": saved.client_id, **kept}, store.cipher)
+    return {"version": VERSION, "client_id": saved.client_id, **kept}
 
 
 # Reading: what went wrong is returned, so that it is raised from a frame that never held the secret.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-from aries_auth.errors import AriesAuthError, ConfigurationError, printable
+from aries_auth.errors import AriesAuthError, ConfigurationError
 
 E = TypeVar("E", bound=AriesAuthError)
 
@@ -67,4 +67,4 @@ def check_flag(name: str, value: object) -> bool:
     """A parameter that is True or False, and nothing that only counts as one."""
     if value is True or value is False:
         return value
-    raise ConfigurationError(f"{name} must be True, False or None, not {printable(repr(value))}.")
+    raise ConfigurationError(f"{name} must be True, False or None.")

@@ -9,7 +9,7 @@ import json
 from typing import Any, Mapping, NamedTuple, cast
 
 from aries_auth.store.protocol import Cipher
-from aries_auth.token import VERSION, Secret, version_fault
+from aries_auth.token import VERSION, Secret, is_for_upgrade, version_fault
 
 _SIGNATURE = b"\xef\xbb\xbf"  # which editors of Windows write before UTF-8
 
@@ -30,6 +30,7 @@ def seal(document: Mapping[str, Any], cipher: Cipher | None) -> tuple[Secret, st
         return Secret(""), "one of its unknown keys has a value that is no JSON"
     if cipher is None:
         return text, ""
+    document = {}  # a Ctrl-C in the cipher leaves this frame to be shown
     import base64  # noqa: PLC0415 - few encrypt
 
     try:
@@ -68,7 +69,9 @@ def _object(raw: bytes, advice: Advice) -> tuple[Mapping[str, Any] | None, str]:
     document, fault = _parsed(raw)
     if document is not None:
         fault = version_fault(document["version"]) if "version" in document else "it has no version"
-    return (None, f"{fault}{advice.damaged}") if fault else (document, "")
+    if not fault:
+        return document, ""
+    return None, fault if is_for_upgrade(fault) else f"{fault}{advice.damaged}"
 
 
 def _parsed(raw: bytes) -> tuple[Mapping[str, Any] | None, str]:

@@ -22,10 +22,6 @@ from aries_auth.errors import LockTimeout, StoreError
 from aries_auth.store.holder import holder_note
 from aries_auth.store.system import effective_user, open_flags, os_error_text
 
-if sys.version_info[:2] == (3, 10):
-    # The filelock of Python 3.10 imports it, and a Python whose end has begun refuses its first import.
-    import concurrent.futures.thread  # noqa: F401 # pyright: ignore[reportUnusedImport]
-
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.01
 _FLAGS = open_flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_NONBLOCK")
@@ -125,13 +121,16 @@ def _primitive() -> _Primitive:
     """How a descriptor is locked, once, and unlocked: by filelock, loaded when the first lock is taken."""
     try:
         from filelock import lock_descriptor, unlock_descriptor  # noqa: PLC0415 - 20 ms that a look does not need
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter: Python 3.10 is ending, and refuses what filelock imports
         return _primitive_of_old()
     return lambda descriptor: lock_descriptor(descriptor, blocking=False), unlock_descriptor
 
 
 def _primitive_of_old() -> _Primitive:
-    """What `FileLock` takes before filelock 3.30, which brought `lock_descriptor`: Python 3.8 and 3.9 have no newer."""
+    """What `FileLock` takes before filelock 3.30, which brought `lock_descriptor`: Python 3.8 and 3.9 have no newer.
+
+    Both exclude each other.
+    """
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415
 
@@ -162,7 +161,7 @@ def _open(path: str) -> io.FileIO:
         file = io.FileIO(path, "r+", opener=_opener)
     except OSError as exc:
         what = "it is a symbolic link; remove it" if exc.errno == errno.ELOOP else os_error_text(exc)
-        cure = " Let this user read and write it, or use a store of your own." if exc.errno == errno.EACCES else ""
+        cure = " Use a store in a folder of your own." if exc.errno == errno.EACCES else ""
         raise StoreError(f"The lock file {path} can't be opened: {what}.{cure}") from exc
     _open_files.add(file)
     try:

@@ -10,7 +10,7 @@ from aries_auth.errors import StoreError
 from aries_auth.store.document import decode
 from aries_auth.store.private import read_private
 from aries_auth.terminal import quoted
-from aries_auth.token import Token
+from aries_auth.token import Token, is_for_upgrade
 
 if TYPE_CHECKING:
     from aries_auth.store.file import FileTokenStore
@@ -40,7 +40,7 @@ def _cure(target: str, fault: str) -> str:
         return " Make it readable for this user."
     argument = quoted(target)
     options = "" if argument is None else f" --store {argument}"
-    beginning = "Else, to" if "upgrade" in fault else "To"
+    beginning = "Else, to" if is_for_upgrade(fault) else "To"
     return f" {beginning} start over, run: aries-auth logout{options} and log in again."
 
 

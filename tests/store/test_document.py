@@ -106,7 +106,7 @@ def test_a_cycle_in_an_unknown_key_is_a_store_error() -> None:
         (b'{"access_token": "t"}', "it has no version"),
         (
             b'{"version": 99, "access_token": "t"}',
-            "its version is not 1; if a newer aries-auth wrote it, upgrade this one",
+            "its version is not 1; a newer aries-auth wrote it: upgrade this one",
         ),
         (b'{"version": "1", "access_token": "t"}', "its version is not 1"),
         (b'{"version": null, "access_token": "t"}', "its version is not 1"),
@@ -138,7 +138,7 @@ fields = st.sampled_from(["version", "access_token", "refresh_token", "expires_a
 
 def test_a_reason_is_half_a_sentence_as_the_stores_errors_take_it() -> None:
     newer = b'{"version": 99, "access_token": "t"}'
-    assert decode(newer, cipher=None)[1] == "its version is not 1; if a newer aries-auth wrote it, upgrade this one"
+    assert decode(newer, cipher=None)[1] == "its version is not 1; a newer aries-auth wrote it: upgrade this one"
 
 
 @given(
