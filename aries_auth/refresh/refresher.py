@@ -18,7 +18,7 @@ from aries_auth.refresh.policy import CachedToken
 from aries_auth.refresh.process import FIRST_PROCESS
 from aries_auth.refresh.request import Reason, RefreshRequest
 from aries_auth.refresh.sending import Reply, send_refresh_token
-from aries_auth.settings.refreshable import check_origin_of_grant
+from aries_auth.settings.refreshable import error_of_endpoint
 from aries_auth.singleflight.clock import monotonic
 from aries_auth.singleflight.flight import Flight
 from aries_auth.store import StoreEntry, TokenStore, locked_in_slices
@@ -135,7 +135,9 @@ class Refresher:
         if decision.step is Step.SERVE and memory.cached is not None:
             return memory.cached
         if decision.step is Step.SEND and decision.token is not None:
-            check_origin_of_grant(decision.token, self._grant.token_url, self._grant.name)
+            error = error_of_endpoint(decision.token, self._grant.token_url, self._grant.name)
+            if error is not None:
+                raise error
             return decision.token
         raise self._error_of(decision.step)
 

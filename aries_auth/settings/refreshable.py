@@ -30,29 +30,23 @@ def obstacle_of(
         credentials: what the caller gave.
         given_url: the token URL that the caller gave (and that was checked), or None.
     """
-    elsewhere = False
     try:
         credentials.check(token, store_name(store))
-        here = token_url(given_url)
-        elsewhere = not came_from(token, here)
-        check_origin_of_grant(token, here, store_name(store))
+        error = error_of_endpoint(token, token_url(given_url), store_name(store))
+        if error is not None:
+            return Obstacle(command_text(error), elsewhere=True)
         credentials.identity(token)
     except AriesAuthError as exc:
-        return Obstacle(command_text(exc), elsewhere)
+        return Obstacle(command_text(exc))
     return None
 
 
-def came_from(token: Token, here: str) -> bool:
-    """Whether a token came from this endpoint, as far as is known."""
-    return token.token_url is None or same_endpoint(token.token_url, here)
-
-
-def check_origin_of_grant(token: Token, here: str, where: str) -> None:
-    """Raise ConfigurationError if a grant came from another token endpoint than the one it would be sent to."""
-    if came_from(token, here):
-        return
+def error_of_endpoint(token: Token, here: str, where: str) -> ConfigurationError | None:
+    """The error for a grant that came from another token endpoint than the one it would be sent to, or None."""
+    if token.token_url is None or same_endpoint(token.token_url, here):
+        return None
     theirs = printable(token.token_url)
-    raise advised(
+    return advised(
         ConfigurationError,
         f"The grant in {where} came from {theirs}, and the token URL is {printable(here)}; nothing was sent.",
         in_code="Unset $ARIES_TOKEN_URL or token_url, or log in there with another profile or store.",

@@ -115,16 +115,17 @@ def test_a_hook_that_raises_for_a_401_is_warned_of_once(
     assert "event hook raised for a 401" in record.getMessage()
 
 
+async def raise_for_status_async(response: httpx.Response) -> None:
+    response.raise_for_status()
+
+
 def test_an_async_hook_that_raises_for_a_401_is_warned_of_once(
     auth: AriesAuth, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     resend._warn_of_hook_once.cache_clear()
 
-    async def raise_for_status(response: httpx.Response) -> None:
-        response.raise_for_status()
-
     async def call_twice() -> None:
-        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status]}) as client:
+        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status_async]}) as client:
             for _ in range(2):
                 with pytest.raises(httpx.HTTPStatusError):
                     await client.get(url)
@@ -161,12 +162,9 @@ def test_a_hook_that_raises_for_the_401_of_another_origin_is_not_warned_of(
 ) -> None:
     resend._warn_of_hook_once.cache_clear()
 
-    async def raise_for_status(response: httpx.Response) -> None:
-        response.raise_for_status()
-
     async def call() -> None:
         auth = make_auth(api_origins=["https://api.example"])
-        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status]}) as client:
+        async with httpx.AsyncClient(auth=auth, event_hooks={"response": [raise_for_status_async]}) as client:
             with pytest.raises(httpx.HTTPStatusError):
                 await client.get(url)
 
